@@ -1,0 +1,170 @@
+"""The three data sets of the practical, all in the folder ``data``, all read without a network.
+
+Every loader gives the same thing: an `ImageSet` with images, float32 of shape (N, 1, height, width) and values in
+[0, 1], and one label for each image.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import unicodedata
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from helpers.files import write_atomically
+
+DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
+
+LETTER_COUNT, LETTER_ROWS, LETTER_COLUMNS = 32, 7, 5
+EMOJI_COUNT, EMOJI_SIDE, EMOJI_COLUMNS = 56, 20, 8
+MNIST_TIMEOUT = 30  # seconds to wait for a mirror
+
+
+class ImageSet(NamedTuple):
+    """images: float32 (N, 1, H, W) in [0, 1]; labels: N names (letters, emoji) or an int64 tensor (N,) (MNIST)."""
+
+    images: Tensor
+    labels: tuple[str, ...] | Tensor
+
+
+def load_letters(file: str | Path = DATA_FOLDER / "letters.txt") -> ImageSet:
+    """The 32 letters: images (32, 1, 7, 5), each pixel 0 (paper) or 1 (ink); labels "`", "a" ... "z", "{" ... "DEL".
+
+    Raises ValueError, with the file and the line, if a pattern has the wrong shape or a wrong character, if a name
+    comes twice, or if there are not 32 letters.
+    """
+    file = Path(file)
+    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+    lines = [(number, line.strip()) for number, line in lines if line.strip() and not line.startswith(";")]
+    names, patterns = [], []
+    for number, line in lines:
+        where = f"{file}, line {number}"
+        if line.startswith("letter "):
+            _check_letter_is_complete(names, patterns, where)
+            name = line.removeprefix("letter ").strip()
+            if name in names:
+                raise ValueError(f"{where}: the letter {name!r} comes twice; expected {LETTER_COUNT} different names")
+            names.append(name)
+            patterns.append([])
+        elif not names:
+            raise ValueError(f"{where}: expected a line 'letter NAME' before the first pattern, got {line!r}")
+        elif len(line) != LETTER_COLUMNS or set(line) - set("#."):
+            row = len(patterns[-1]) + 1
+            raise ValueError(
+                f"{where}: letter {names[-1]!r}, row {row}: expected {LETTER_COLUMNS} characters, each '#' or '.', "
+                f"got {line!r} ({len(line)} characters)"
+            )
+        else:
+            patterns[-1].append([character == "#" for character in line])
+    _check_letter_is_complete(names, patterns, f"{file}, at the end")
+    if len(names) != LETTER_COUNT:
+        raise ValueError(f"{file}: expected {LETTER_COUNT} letters, got {len(names)}")
+    return ImageSet(torch.tensor(patterns, dtype=torch.float32).unsqueeze(1), tuple(names))
+
+
+def _check_letter_is_complete(names, patterns, where):
+    if patterns and len(patterns[-1]) != LETTER_ROWS:
+        raise ValueError(f"{where}: letter {names[-1]!r} has {len(patterns[-1])} rows, expected {LETTER_ROWS}")
+
+
+def load_emoji(sheet: str | Path = DATA_FOLDER / "emoji.png", names: str | Path | None = None) -> ImageSet:
+    """The 56 emoji faces: images (56, 1, 20, 20), grey values in [0, 1]; labels: their Unicode names.
+
+    `sheet` is the picture with all faces, `names` the list of what is on it (by default emoji.txt beside the sheet).
+    Raises ValueError if the sheet has another size or mode, or if the list does not fit it.
+    """
+    sheet = Path(sheet)
+    names = sheet.with_name("emoji.txt") if names is None else Path(names)
+    labels = _read_emoji_names(names)
+    size = (EMOJI_COLUMNS * EMOJI_SIDE, EMOJI_COUNT // EMOJI_COLUMNS * EMOJI_SIDE)
+    with Image.open(sheet) as picture:
+        if picture.size != size or picture.mode != "L":
+            raise ValueError(
+                f"{sheet}: expected {size[0]}x{size[1]} pixels of mode 'L' (8-bit grey), "
+                f"got {picture.size[0]}x{picture.size[1]} of mode {picture.mode!r}"
+            )
+        pixels = torch.from_numpy(np.array(picture))
+    rows, columns = EMOJI_COUNT // EMOJI_COLUMNS, EMOJI_COLUMNS
+    faces = pixels.reshape(rows, EMOJI_SIDE, columns, EMOJI_SIDE).transpose(1, 2)
+    return ImageSet(faces.reshape(EMOJI_COUNT, 1, EMOJI_SIDE, EMOJI_SIDE).float() / 255, labels)
+
+
+def _read_emoji_names(file):
+    labels = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith(";"):
+            continue
+        code, _, name = line.partition(" ")
+        try:
+            known = unicodedata.name(chr(int(code, 16)))
+        except ValueError as error:
+            raise ValueError(
+                f"{file}, line {number}: expected 'CODE NAME' with a hexadecimal code, got {line!r}"
+            ) from error
+        if name != known:
+            raise ValueError(f"{file}, line {number}: U+{code} is called {known!r} in Unicode, got {name!r}")
+        labels.append(name)
+    if len(labels) != EMOJI_COUNT:
+        raise ValueError(f"{file}: expected {EMOJI_COUNT} faces, got {len(labels)}")
+    return tuple(labels)
+
+
+def load_mnist(train: bool = True, folder: str | Path = DATA_FOLDER / "MNIST" / "raw", mirrors=None) -> ImageSet:
+    """MNIST digits: images (60000, 1, 28, 28), or (10000, 1, 28, 28) with `train=False`; labels: int64 (N,), 0 to 9.
+
+    Reads the four .gz files as published and checks their md5 against ``torchvision.datasets.MNIST.resources``. A file
+    that is missing is fetched from torchvision's mirrors (`mirrors` names others) and put into `folder`.
+    Raises ValueError for a file with the wrong content, FileNotFoundError if one is missing and cannot be fetched.
+    """
+    from torchvision.datasets import MNIST  # here, because importing torchvision takes longer than all the rest
+
+    mirrors = MNIST.mirrors if mirrors is None else mirrors
+    stem = "train" if train else "t10k"
+    files = {name: md5 for name, md5 in MNIST.resources if name.startswith(stem)}
+    contents = {name: _read_checked(Path(folder) / name, md5, mirrors) for name, md5 in files.items()}
+    pixels = torch.frombuffer(contents[f"{stem}-images-idx3-ubyte.gz"], dtype=torch.uint8, offset=16)
+    digits = torch.frombuffer(contents[f"{stem}-labels-idx1-ubyte.gz"], dtype=torch.uint8, offset=8)
+    return ImageSet(pixels.reshape(-1, 1, 28, 28).float().div_(255), digits.long())
+
+
+def _read_checked(file, md5, mirrors):
+    """The content of a .gz file whose md5 is known; fetched first if it is not there."""
+    packed = file.read_bytes() if file.exists() else _fetch(file, md5, mirrors)
+    found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise ValueError(
+            f"{file}: not the published MNIST file: expected md5 {md5}, got {found} ({len(packed)} bytes). "
+            "It may be cut short. Delete it: it will be fetched again."
+        )
+    return bytearray(gzip.decompress(packed))  # bytearray: torch wants a buffer that it may write to
+
+
+def _fetch(file, md5, mirrors):
+    """Get a missing file from the first mirror that has it, and keep it; the file is never seen half written."""
+    tried = []
+    for mirror in mirrors:
+        url = mirror + file.name
+        try:
+            with urllib.request.urlopen(url, timeout=MNIST_TIMEOUT) as answer:
+                packed = answer.read()
+        except OSError as error:
+            tried.append(f"  {url}: {error}")
+            continue
+        found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+        if found != md5:
+            tried.append(f"  {url}: sent a file with md5 {found}")
+            continue
+        with contextlib.suppress(OSError):  # a read-only folder: the content is used, only not kept
+            write_atomically(file, packed)
+        return packed
+    raise FileNotFoundError(
+        f"The MNIST file {file.name} is missing and could not be fetched:\n" + "\n".join(tried) + "\n"
+        f"Get it from another computer, or from the repository of this practical, and put it into {file.parent} "
+        f"(md5 {md5})."
+    )

@@ -1,0 +1,90 @@
+"""Numbers that say how good a model is. No plots here."""
+
+from statistics import NormalDist
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def pixel_errors(logits: Tensor, images: Tensor) -> Tensor:
+    """How many pixels of each image are wrong once the output is cut at 0.5 (which is logit 0).
+
+    logits: (N, ...) like images, or with more dimensions in front, (members, N, ...); images: (N, ...) in [0, 1].
+    Returns whole numbers, (N,) or (members, N).
+    """
+    if logits.shape[-images.dim() :] != images.shape:
+        raise ValueError(f"expected logits of shape (..., {tuple(images.shape)}), got {tuple(logits.shape)}")
+    wrong = (logits > 0) != (images > 0.5)
+    return wrong.sum(dim=tuple(range(1 - images.dim(), 0)))
+
+
+def bootstrap_interval(values, level: float = 0.95, resamples: int = 5000, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean (Efron 1979): draw the values again, with replacement, many times.
+
+    values: one number for each seed, (n,), n >= 2. For the difference of two recipes give the paired differences.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values: expected a list of at least 2 finite numbers, got shape {values.shape}")
+    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927, score interval). It has a width even when all trials, or none, succeed."""
+    if not 0 <= successes <= trials or trials < 1:
+        raise ValueError(f"expected 0 <= successes <= trials and trials >= 1, got {successes} of {trials}")
+    z, share = NormalDist().inv_cdf((1 + level) / 2), successes / trials
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:
+    """The images as principal component analysis with `latent_dim` numbers an image can draw them; same shape.
+
+    No *linear* encoder and decoder has a smaller squared error on these images (Eckart & Young 1936).
+    """
+    rows = images.flatten(1)
+    if not 0 <= latent_dim <= min(rows.shape):
+        raise ValueError(
+            f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
+        )
+    mean = rows.mean(dim=0)
+    components = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:latent_dim]
+    return (mean + (rows - mean) @ components.T @ components).reshape(images.shape)
+
+
+def nearest(patterns: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """For each pattern the nearest of the images, by number of different pixels (both cut at 0.5).
+
+    patterns: (M, ...), images: (N, ...), as many pixels each. Returns distances (M,) and indices (M,).
+    """
+    a, b = (patterns > 0.5).flatten(1).float(), (images > 0.5).flatten(1).float()
+    return torch.cdist(a, b, p=1).round().long().min(dim=1)
+
+
+@torch.no_grad()
+def outlier_score(model, images: Tensor) -> Tensor:
+    """Reconstruction error of each image: mean squared difference of the pixels, in [0, 1]; shape (N,)."""
+    return (torch.sigmoid(model(images)) - images).square().flatten(1).mean(dim=1)
+
+
+def roc(inlier_scores: Tensor, outlier_scores: Tensor) -> tuple[Tensor, Tensor, float]:
+    """The ROC curve of a score that should be high for outliers, and the area under it.
+
+    Returns the share of inliers called outliers, the share of outliers found, one value for each threshold, both
+    climbing from 0 to 1, and the AUC: the chance that an outlier scores higher than an inlier (ties count half;
+    Hanley & McNeil 1982).
+    """
+    if not len(inlier_scores) or not len(outlier_scores):
+        raise ValueError(
+            f"expected scores of both kinds, got {len(inlier_scores)} inliers, {len(outlier_scores)} outliers"
+        )
+    thresholds = torch.cat([inlier_scores, outlier_scores]).unique().flip(0)
+    thresholds = torch.cat([torch.tensor([torch.inf]), thresholds]).unsqueeze(1)
+    false_alarms = (inlier_scores >= thresholds).float().mean(dim=1)
+    found = (outlier_scores >= thresholds).float().mean(dim=1)
+    return false_alarms, found, float(torch.trapezoid(found, false_alarms))

@@ -1,0 +1,365 @@
+"""Training: `fit` for one network, `fit_ensemble` for many seeds at once, and weights on disk.
+
+`fit` and `fit_ensemble` know no data set. Denoising is a choice of data (noisy inputs, clean targets); pretraining is
+training twice.
+"""
+
+import copy
+import io
+import math
+import pickle
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from tqdm import tqdm
+
+from helpers.files import write_atomically
+
+Adam = partial(torch.optim.Adam, fused=True)  # fused: one kernel for all weights; the same numbers, to rounding
+
+
+# A loss takes logits (..., N, C, H, W), or rows (..., N, D), and targets (N, ...), and gives one number for each image,
+# shape (..., N). Training minimises the mean over the images.
+
+
+def bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross entropy of each image, in nats, mean over its pixels. Targets in [0, 1]."""
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none")
+    return losses.mean(dim=_pixel_dims(targets))
+
+
+def mse(logits: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of the pixel values sigmoid(logits) of each image, mean over its pixels. Targets in [0, 1]."""
+    return (torch.sigmoid(logits) - targets).square().mean(dim=_pixel_dims(targets))
+
+
+def _pixel_dims(images):
+    """All dimensions but the first, counted from the end."""
+    return tuple(range(1 - images.dim(), 0))
+
+
+def warmup_cosine(epochs: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:
+    """A schedule for `fit` and `fit_ensemble`: the rate climbs in a line for `warmup` epochs, then falls as a cosine.
+
+    The cosine is that of Loshchilov & Hutter, SGDR (2017), eq. 5, without restarts.
+    """
+    if not 0 < warmup <= epochs:
+        raise ValueError(f"expected 0 < warmup <= epochs, got warmup={warmup}, epochs={epochs}")
+
+    def factor(epoch):
+        return min(1.0, (epoch + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+    return partial(LambdaLR, lr_lambda=factor)
+
+
+@dataclass
+class History:
+    """What happened in `fit`. loss, validation, lr: one number for each finished epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    best_epoch: int | None = None  # with early stopping: the epoch whose weights the model has now, from 1
+    seconds: float = 0.0
+    stopped: str = "finished"  # or "early stopping", "interrupted"
+
+
+def fit(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]] | tuple[Tensor, Tensor],
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    loss: Callable[[Tensor, Tensor], Tensor] = bce,
+    optimizer: Callable[..., Optimizer] = Adam,
+    scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+    validation: tuple[Tensor, Tensor] | None = None,
+    patience: int | None = None,
+    progress: bool = True,
+) -> History:
+    """Train `model` in place and return what happened. The model is left in evaluation mode.
+
+    batches: a DataLoader, a list of (inputs, targets), or one pair of tensors (inputs, targets): the full batch.
+    loss: takes (model(inputs), targets), gives one number for each image: `bce`, `mse` or your own.
+    optimizer: is called with (parameters, lr=lr).
+    scheduler: is called with the optimizer; takes a step after every epoch (ReduceLROnPlateau sees the loss).
+    validation: a pair (inputs, targets) whose loss is measured after every epoch.
+    patience: early stopping. Stop after so many epochs with no better loss (of `validation` if there is one), and go
+        back to the weights that gave the best one.
+
+    An interrupt from the keyboard ends the training, not the program: the model can be used, the history tells.
+    Raises ValueError for bad arguments, FloatingPointError if the loss is not finite.
+    """
+    _check_epochs_and_lr(epochs, lr)
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience: expected a number of epochs >= 1, or None, got {patience}")
+    if isinstance(batches, tuple):
+        batches = [batches]
+    optimizer = optimizer(model.parameters(), lr=lr)
+    scheduler = scheduler(optimizer) if scheduler else None
+    history, best, best_weights = History(), math.inf, None
+    start = time.perf_counter()
+    model.train()
+    try:
+        with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
+            for epoch in range(1, epochs + 1):
+                before = copy.deepcopy(model.state_dict()) if patience and validation is None else None
+                history.lr.append(optimizer.param_groups[0]["lr"])
+                value = _train_epoch(model, batches, loss, optimizer, epoch)
+                history.loss.append(value)
+                if validation is not None:
+                    value = evaluate(model, validation, loss)
+                    history.validation.append(value)
+                    model.train()
+                if patience and value < best:  # `before`: the weights that gave this loss, not those after the step
+                    best, history.best_epoch = value, epoch
+                    best_weights = copy.deepcopy(model.state_dict()) if before is None else before
+                if scheduler:
+                    scheduler.step(*([value] if isinstance(scheduler, ReduceLROnPlateau) else []))
+                bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
+                bar.update()
+                if patience and epoch - history.best_epoch >= patience:
+                    history.stopped = "early stopping"
+                    break
+    except KeyboardInterrupt:
+        history.stopped = "interrupted"
+        print(f"Interrupted after {len(history.loss)} of {epochs} epochs. The model can be used as it is now.")
+    finally:
+        del history.lr[len(history.loss) :]
+        if best_weights is not None:
+            model.load_state_dict(best_weights)
+        model.eval()
+        history.seconds = time.perf_counter() - start
+    return history
+
+
+def _train_epoch(model, batches, loss, optimizer, epoch):
+    """One pass over the batches; gives the mean loss of an example."""
+    total, count = 0.0, 0
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        value = loss(model(inputs), targets).mean()
+        value.backward()
+        optimizer.step()
+        total, count = total + value.detach() * len(inputs), count + len(inputs)
+    if count == 0:
+        raise ValueError(
+            f"batches: nothing came in epoch {epoch}; expected a list or a DataLoader, which can be read again"
+        )
+    mean = float(total) / count
+    if not math.isfinite(mean):
+        raise FloatingPointError(f"the loss is {mean} in epoch {epoch}: try a smaller lr")
+    return mean
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor] = bce) -> float:
+    """The mean loss of a model, in evaluation mode, on one batch (inputs, targets)."""
+    model.eval()
+    inputs, targets = batch
+    return float(loss(model(inputs), targets).mean())
+
+
+class Ensemble:
+    """Many networks of one architecture, trained from different seeds, kept as one batched model.
+
+    Calling it, `encode` and `decode` do what the network does, for all members at once: the result has one more
+    dimension in front, of size ``len(ensemble)``. `member(i)` is the i-th network as an ordinary module.
+
+    loss: (epochs, members), the loss of every member at every epoch, before that epoch's update.
+    metric: (measurements, members), at the epochs listed in `metric_epochs`; empty if no metric was given.
+    """
+
+    def __init__(self, template: nn.Module, weights: dict[str, Tensor], seeds: Sequence[int]):
+        self.template, self.weights, self.seeds = template, weights, tuple(seeds)
+        self.loss, self.metric, self.metric_epochs = torch.empty(0, len(seeds)), torch.empty(0, len(seeds)), []
+        self.seconds = 0.0
+
+    def __len__(self):
+        return len(self.seeds)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """images (N, ...) -> logits (members, N, ...)."""
+        return vmap(partial(_call, self.template, "forward"), in_dims=(0, None))(self.weights, images)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """images (N, ...) -> codes (members, N, latent_dim)."""
+        return vmap(partial(_call, self.template, "encode"), in_dims=(0, None))(self.weights, images)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """codes (N, latent_dim) for all members, or (members, N, latent_dim) -> logits (members, N, pixels)."""
+        in_dims = (0, 0 if codes.dim() == 3 else None)
+        return vmap(partial(_call, self.template, "decode"), in_dims=in_dims)(self.weights, codes)
+
+    def member(self, i: int) -> nn.Module:
+        """The i-th network (i counts from 0; its seed is ``seeds[i]``), a copy, in evaluation mode."""
+        model = copy.deepcopy(self.template)
+        model.load_state_dict({name: weights[i] for name, weights in self.weights.items()})
+        return model.eval()
+
+
+class _Method(nn.Module):
+    """Makes a method of a module callable through `functional_call`, which only knows `forward`."""
+
+    def __init__(self, model, name):
+        super().__init__()
+        self.model, self.name = model, name
+
+    def forward(self, *args):
+        return getattr(self.model, self.name)(*args)
+
+
+def _call(model, name, weights, *args):
+    return functional_call(_Method(model, name), {f"model.{key}": value for key, value in weights.items()}, args)
+
+
+def fit_ensemble(
+    make_model: Callable[[], nn.Module],
+    seeds: Sequence[int],
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    loss: Callable[[Tensor, Tensor], Tensor] = bce,
+    optimizer: Callable[..., Optimizer] = Adam,
+    scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+    start_from: Ensemble | None = None,
+    metric: Callable[[Tensor, Tensor], Tensor] | None = None,
+    metric_every: int = 100,
+    progress: bool = True,
+) -> Ensemble:
+    """Train one network for every seed, all at once, on the full batch (inputs, targets).
+
+    The weights of all networks are stacked, so a layer of all of them is one batched matrix product. The losses are
+    added up: no weight of one network appears in the loss of another, so each gets its own gradient, and Adam treats
+    every number for itself. A member therefore ends where the same seed ends alone, to rounding:
+    ``torch.manual_seed(seed); model = make_model(); fit(model, (inputs, targets), ...)``.
+
+    start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
+    metric: takes (logits, targets) like a loss; its mean over the images is measured every `metric_every` epochs and
+        after the last.
+    The other arguments are those of `fit`. An interrupt from the keyboard leaves the ensemble as it is by then.
+
+    Raises ValueError for bad arguments, and for models with buffers (BatchNorm): those can't be stacked.
+    Warns if the loss of a member is not finite at the end.
+    """
+    _check_epochs_and_lr(epochs, lr)
+    seeds = list(seeds)
+    if not seeds:
+        raise ValueError("seeds: expected at least one")
+    if len(inputs) != len(targets):
+        raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
+    models = _make_models(make_model, seeds, inputs.device)
+    template, (weights, buffers) = models[0], stack_module_state(models)
+    if buffers:
+        raise ValueError(
+            f"expected a model without buffers, got {sorted(buffers)}: train it with fit, one seed at a time"
+        )
+    if start_from is not None:
+        shapes = {name: tuple(value.shape) for name, value in weights.items()}
+        given = {name: tuple(value.shape) for name, value in start_from.weights.items()}
+        if shapes != given:
+            raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
+        weights = {name: value.clone().requires_grad_() for name, value in start_from.weights.items()}
+
+    batched = vmap(lambda weights: functional_call(template, weights, (inputs,)))  # logits (members, N, ...)
+    optimizer = optimizer(list(weights.values()), lr=lr)
+    scheduler = scheduler(optimizer) if scheduler else None
+    ensemble = Ensemble(template, weights, seeds)
+    losses, metrics, start = [], [], time.perf_counter()
+
+    def measure(epoch, logits):
+        ensemble.metric_epochs.append(epoch)
+        metrics.append(metric(logits.detach(), targets).float().mean(dim=1))
+
+    try:
+        with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
+            for epoch in range(epochs):
+                optimizer.zero_grad()
+                logits = batched(weights)
+                values = loss(logits, targets).mean(dim=1)
+                values.sum().backward()
+                if metric and epoch % metric_every == 0:
+                    measure(epoch, logits)
+                optimizer.step()
+                if scheduler:
+                    scheduler.step()
+                losses.append(values.detach())
+                if epoch % 100 == 0:
+                    bar.set_postfix_str(
+                        f"mean loss of {len(seeds)} networks {float(losses[-1].mean()):.4f}", refresh=False
+                    )
+                bar.update()
+    except KeyboardInterrupt:
+        print(f"Interrupted after {len(losses)} of {epochs} epochs. The networks can be used as they are now.")
+    for value in weights.values():
+        value.requires_grad_(False)
+    if metric:
+        measure(len(losses), ensemble(inputs))
+        ensemble.metric = torch.stack(metrics)
+    if losses:
+        ensemble.loss = torch.stack(losses)
+        diverged = [seed for seed, value in zip(seeds, ensemble.loss[-1], strict=True) if not value.isfinite()]
+        if diverged:
+            warnings.warn(f"the loss of these seeds is not finite: {diverged}; try a smaller lr", stacklevel=2)
+    ensemble.seconds = time.perf_counter() - start
+    return ensemble
+
+
+def _make_models(make_model, seeds, device):
+    """One new model for each seed; the global random generator is left as it was."""
+    models = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            torch.manual_seed(seed)
+            models.append(make_model().to(device))
+    return models
+
+
+def _check_epochs_and_lr(epochs, lr):
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs: expected a whole number >= 1, got {epochs!r}")
+    if not (lr > 0 and math.isfinite(lr)):
+        raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
+
+
+def save_weights(model: nn.Module, file: str | Path) -> None:
+    """Write the weights of a model to `file`, whole or not at all. Raises OSError if that is not possible."""
+    content = io.BytesIO()
+    torch.save(model.state_dict(), content)
+    write_atomically(file, content.getvalue())
+
+
+def load_weights(model: nn.Module, file: str | Path) -> None:
+    """Read weights written by `save_weights` into `model`, which must have the same architecture.
+
+    Raises ValueError for a file that is cut short, holds anything but weights, or belongs to another architecture;
+    the model then stays as it was. Reading never runs code from the file (``weights_only=True``).
+    """
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{file}: expected weights written by save_weights, got a file that is cut short or not one"
+        ) from error
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"{file}: expected named weights, got {type(weights).__name__}")
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if expected != found:
+        raise ValueError(f"{file}: weights of another architecture: expected {expected}, got {found}")
+    model.load_state_dict(weights)
