@@ -21,7 +21,7 @@ from helpers.files import write_atomically
 
 DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 
-LETTER_COUNT, LETTER_ROWS, LETTER_COLUMNS = 32, 7, 5
+LETTER_COUNT, CAPITAL_COUNT, LETTER_ROWS, LETTER_COLUMNS = 32, 36, 7, 5
 EMOJI_COUNT, EMOJI_SIDE, EMOJI_COLUMNS = 56, 20, 8
 MNIST_TIMEOUT = 30  # seconds to wait for a mirror
 
@@ -39,7 +39,18 @@ def load_letters(file: str | Path = DATA_FOLDER / "letters.txt") -> ImageSet:
     Raises ValueError, with the file and the line, if a pattern has the wrong shape or a wrong character, if a name
     comes twice, or if there are not 32 letters.
     """
-    file = Path(file)
+    return _read_patterns(Path(file), LETTER_COUNT)
+
+
+def load_capitals(file: str | Path = DATA_FOLDER / "capitals.txt") -> ImageSet:
+    """The 10 digits and 26 capitals of a like font, to test a network on what it never saw: images (36, 1, 7, 5).
+
+    Raises ValueError like `load_letters`.
+    """
+    return _read_patterns(Path(file), CAPITAL_COUNT)
+
+
+def _read_patterns(file, count):
     lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
     lines = [(number, line.strip()) for number, line in lines if line.strip() and not line.startswith(";")]
     names, patterns = [], []
@@ -49,7 +60,7 @@ def load_letters(file: str | Path = DATA_FOLDER / "letters.txt") -> ImageSet:
             _check_letter_is_complete(names, patterns, where)
             name = line.removeprefix("letter ").strip()
             if name in names:
-                raise ValueError(f"{where}: the letter {name!r} comes twice; expected {LETTER_COUNT} different names")
+                raise ValueError(f"{where}: the letter {name!r} comes twice; expected {count} different names")
             names.append(name)
             patterns.append([])
         elif not names:
@@ -63,8 +74,8 @@ def load_letters(file: str | Path = DATA_FOLDER / "letters.txt") -> ImageSet:
         else:
             patterns[-1].append([character == "#" for character in line])
     _check_letter_is_complete(names, patterns, f"{file}, at the end")
-    if len(names) != LETTER_COUNT:
-        raise ValueError(f"{file}: expected {LETTER_COUNT} letters, got {len(names)}")
+    if len(names) != count:
+        raise ValueError(f"{file}: expected {count} letters, got {len(names)}")
     return ImageSet(torch.tensor(patterns, dtype=torch.float32).unsqueeze(1), tuple(names))
 
 

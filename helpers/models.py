@@ -6,7 +6,20 @@ Every network gives *logits*: numbers without bounds that `torch.sigmoid` turns 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` that also takes the stacked weights of S networks: weight (S, out, in), bias (S, out).
+
+    The inputs then are (S, N, in), the result is (S, N, out): one batched matrix product in place of S small ones.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.weight.dim() == 2:
+            return super().forward(inputs)
+        return torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight.mT)
 
 
 class Autoencoder(nn.Module):
@@ -19,6 +32,8 @@ class Autoencoder(nn.Module):
 
     Raises ValueError if `sizes` is not symmetrical, is too short, or has a size that is not a whole number > 0.
     """
+
+    takes_stacked_weights = True  # all methods also work with one more dimension in front, see `Linear`
 
     def __init__(
         self,
@@ -42,11 +57,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), or rows (N, pixels) -> codes (N, latent_dim)."""
-        rows = images.flatten(1)
-        if rows.shape[1] != self.pixels:
+        rows = images if images.shape[-1] == self.pixels else images.flatten(-3)
+        if rows.shape[-1] != self.pixels:
             raise ValueError(
                 f"expected images with {self.pixels} pixels, shape (N, 1, H, W) or (N, {self.pixels}), "
-                f"got shape {tuple(images.shape)}, which has {rows.shape[1]} each"
+                f"got shape {tuple(images.shape)}, which has {rows.shape[-1]} each"
             )
         return self.encoder(rows)
 
@@ -67,5 +82,5 @@ def _dense(sizes, activation):
     for i, (width_in, width_out) in enumerate(pairwise(sizes)):
         if i:
             layers.append(activation())
-        layers.append(nn.Linear(width_in, width_out))
+        layers.append(Linear(width_in, width_out))
     return layers

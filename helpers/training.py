@@ -191,24 +191,39 @@ class Ensemble:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """images (N, ...) -> logits (members, N, ...)."""
-        return vmap(partial(_call, self.template, "forward"), in_dims=(0, None))(self.weights, images)
+        return call_stacked(self.template, "forward", self.weights, images)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """images (N, ...) -> codes (members, N, latent_dim)."""
-        return vmap(partial(_call, self.template, "encode"), in_dims=(0, None))(self.weights, images)
+        return call_stacked(self.template, "encode", self.weights, images)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """codes (N, latent_dim) for all members, or (members, N, latent_dim) -> logits (members, N, pixels)."""
-        in_dims = (0, 0 if codes.dim() == 3 else None)
-        return vmap(partial(_call, self.template, "decode"), in_dims=in_dims)(self.weights, codes)
+        return call_stacked(self.template, "decode", self.weights, codes, one_each=codes.dim() == 3)
 
     def member(self, i: int) -> nn.Module:
         """The i-th network (i counts from 0; its seed is ``seeds[i]``), a copy, in evaluation mode."""
         model = copy.deepcopy(self.template)
         model.load_state_dict({name: weights[i] for name, weights in self.weights.items()})
         return model.eval()
+
+
+def call_stacked(model: nn.Module, method: str, weights: dict[str, Tensor], inputs: Tensor, one_each=False) -> Tensor:
+    """Call a method of `model` for many networks at once, with their stacked weights in place of its own.
+
+    inputs: the same for all networks, or with `one_each` one for each network, in the first dimension.
+    Models of `helpers.models` take stacked weights as they are; ``torch.func.vmap`` does it, slower, for any other.
+    """
+    direct = getattr(model, "takes_stacked_weights", False)
+    if method != "forward":
+        model, weights = _Method(model, method), {f"model.{name}": value for name, value in weights.items()}
+    if direct:
+        members = len(next(iter(weights.values())))
+        return functional_call(model, weights, (inputs if one_each else inputs.expand(members, *inputs.shape),))
+    batched = vmap(partial(functional_call, model), in_dims=(0, 0 if one_each else None))
+    return batched(weights, inputs)
 
 
 class _Method(nn.Module):
@@ -218,12 +233,8 @@ class _Method(nn.Module):
         super().__init__()
         self.model, self.name = model, name
 
-    def forward(self, *args):
-        return getattr(self.model, self.name)(*args)
-
-
-def _call(model, name, weights, *args):
-    return functional_call(_Method(model, name), {f"model.{key}": value for key, value in weights.items()}, args)
+    def forward(self, inputs):
+        return getattr(self.model, self.name)(inputs)
 
 
 def fit_ensemble(
@@ -276,7 +287,6 @@ def fit_ensemble(
             raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
         weights = {name: value.clone().requires_grad_() for name, value in start_from.weights.items()}
 
-    batched = vmap(lambda weights: functional_call(template, weights, (inputs,)))  # logits (members, N, ...)
     optimizer = optimizer(list(weights.values()), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     ensemble = Ensemble(template, weights, seeds)
@@ -290,7 +300,7 @@ def fit_ensemble(
         with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
             for epoch in range(epochs):
                 optimizer.zero_grad()
-                logits = batched(weights)
+                logits = call_stacked(template, "forward", weights, inputs)  # (members, N, ...)
                 values = loss(logits, targets).mean(dim=1)
                 values.sum().backward()
                 if metric and epoch % metric_every == 0:

@@ -1,0 +1,156 @@
+"""Figures. Every function takes arrays or tensors and gives back the Axes or the Figure; none changes a global setting.
+
+Colours are those of Okabe & Ito (2008), safe for the colour-blind; lines also differ in their dashes and marks.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def show_images(
+    rows, labels: Sequence[str] | None = None, names: Sequence[str] | None = None, columns: int = 16
+) -> Figure:
+    """Grey images in a grid, black ink on white paper for values 1 and 0.
+
+    rows: images (N, 1, H, W) in [0, 1], or a list of several such sets, drawn one below the other for comparison.
+    labels: a title for each image.    names: a name for each set.    columns: how many images side by side.
+    """
+    sets = [np.asarray(images) for images in (rows if isinstance(rows, (list, tuple)) else [rows])]
+    count = len(sets[0])
+    columns = min(columns, count)
+    blocks = -(-count // columns)
+    height, width = sets[0].shape[-2:]
+    size = 0.52
+    figure, axes = plt.subplots(
+        blocks * len(sets),
+        columns,
+        figsize=(
+            size * columns + (1.1 if names else 0),
+            (size * height / width + (0.22 if labels else 0.04)) * blocks * len(sets),
+        ),
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax in axes.flat:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_frame_on(False)
+    for s, images in enumerate(sets):
+        for i, image in enumerate(images):
+            ax = axes[i // columns * len(sets) + s, i % columns]
+            ax.imshow(image.reshape(height, width), cmap="gray_r", vmin=0, vmax=1)
+            ax.set_frame_on(True)
+            if labels and s == 0:
+                ax.set_title(labels[i], fontsize=8, pad=2)
+            if names and i % columns == 0:
+                ax.set_ylabel(names[s], fontsize=8, rotation=0, ha="right", va="center")
+    return figure
+
+
+def plot_curves(
+    curves: Mapping[str, tuple], xlabel: str, ylabel: str, ax: Axes | None = None, log: bool | str = False
+) -> Axes:
+    """One line for each name. A curve is (x, values), values (len(x),) or (len(x), seeds).
+
+    With seeds the line is their mean and the band goes from the lowest to the highest seed. log: a logarithmic scale
+    for the values; "symlog" for one that is linear below 1, so that 0 can be shown.
+    """
+    ax = ax or plt.subplots(figsize=(7, 3.6), layout="constrained")[1]
+    for i, (name, (x, values)) in enumerate(curves.items()):
+        x, values = np.asarray(x), np.asarray(values)
+        seeds = values.reshape(len(x), -1)
+        ax.plot(
+            x,
+            seeds.mean(axis=1),
+            color=COLOURS[i % 7],
+            linestyle=DASHES[i % 7],
+            marker=MARKS[i % 7],
+            markevery=max(1, len(x) // 8),
+            markersize=5,
+            label=name,
+        )
+        if seeds.shape[1] > 1:
+            ax.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), color=COLOURS[i % 7], alpha=0.15, linewidth=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def plot_intervals(
+    results: Mapping[str, tuple], xlabel: str, limits: Mapping[str, float] | None = None, ax=None
+) -> Axes:
+    """Mean and interval of each named result, one below the other: (mean, low, high), and known limits as lines."""
+    ax = ax or plt.subplots(figsize=(7, 0.7 + 0.33 * len(results)), layout="constrained")[1]
+    for i, (mean, low, high) in enumerate(results.values()):
+        ax.errorbar(
+            mean, i, xerr=[[max(0, mean - low)], [max(0, high - mean)]], color=COLOURS[0], marker="o", capsize=4
+        )
+    for i, (name, value) in enumerate((limits or {}).items(), start=1):
+        ax.axvline(value, color=COLOURS[i], linestyle=DASHES[i], label=name)
+    ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results), ylim=(len(results) - 0.5, -0.5))
+    ax.grid(alpha=0.3, axis="x")
+    if limits:
+        ax.legend(fontsize=8)
+    return ax
+
+
+def plot_codes(codes, labels: Sequence[str], ax: Axes | None = None, title: str = "") -> Axes:
+    """A map of 2-D codes (N, 2): each point with its label beside it."""
+    ax = ax or plt.subplots(figsize=(5, 5), layout="constrained")[1]
+    codes = np.asarray(codes)
+    ax.scatter(codes[:, 0], codes[:, 1], s=14, color=COLOURS[1], zorder=2)
+    for code, label in zip(codes, labels, strict=True):
+        ax.annotate(label, code, xytext=(4, 2), textcoords="offset points", fontsize=10, family="monospace")
+    ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
+    ax.margins(0.06)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 1)) -> Axes:
+    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 upwards."""
+    ax = ax or plt.subplots(figsize=(5, 6), layout="constrained")[1]
+    images = np.asarray(images)
+    n, m, height, width = images.shape[0], images.shape[1], *images.shape[-2:]
+    sheet = np.zeros((n * (height + 1), m * (width + 1)))
+    for i in range(n):
+        for j in range(m):
+            top, left = (n - 1 - i) * (height + 1), j * (width + 1)
+            sheet[top : top + height, left : left + width] = images[i, j].reshape(height, width)
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect=sheet.shape[0] / sheet.shape[1])
+    ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
+    return ax
+
+
+def plot_errors(errors, labels: Sequence[str], ax: Axes | None = None, title: str = "") -> Axes:
+    """A bar for each image: how many of its pixels are wrong."""
+    ax = ax or plt.subplots(figsize=(8, 2.2), layout="constrained")[1]
+    ax.bar(range(len(labels)), np.asarray(errors), color=COLOURS[0])
+    ax.set(xticks=range(len(labels)), xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
+    ax.set_xticklabels(labels, family="monospace")
+    ax.margins(x=0.01)
+    return ax
+
+
+def plot_roc(curves: Mapping[str, tuple], ax: Axes | None = None) -> Axes:
+    """ROC curves: for each name (false alarms, found, auc) as `helpers.evaluation.roc` gives them."""
+    ax = ax or plt.subplots(figsize=(4.5, 4.5), layout="constrained")[1]
+    for i, (name, (false_alarms, found, auc)) in enumerate(curves.items()):
+        ax.plot(false_alarms, found, color=COLOURS[i], linestyle=DASHES[i], linewidth=2, label=f"{name}: AUC {auc:.2f}")
+    ax.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":", label="guessing: AUC 0.50")
+    ax.set(xlabel="letters called outliers (share)", ylabel="outliers found (share)")
+    ax.set_aspect("equal")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="lower right")
+    return ax

@@ -1,0 +1,73 @@
+"""environment.yml (for conda) asks for the same packages as pyproject.toml (for pip)."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+CONDA_NAMES = {"torch": "pytorch"}  # where conda has another name
+ONLY_CONDA = {"python", "pip"}
+
+
+def by_name(requirements):
+    """Requirements such as "numpy>=2.0" as a dictionary from names to bounds."""
+    requirements = [Requirement(requirement) for requirement in requirements]
+    return {canonicalize_name(requirement.name): requirement.specifier for requirement in requirements}
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def conda(environment):
+    """The conda packages by name; `python` is written in another way and left out."""
+    packages = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert len(packages) == len(set(packages))
+    return by_name(entry for entry in packages if not re.match(r"python\b", entry))
+
+
+def test_all_packages_come_from_conda_forge(environment):
+    assert environment["channels"] == ["conda-forge"]
+    assert not any("::" in entry for entry in environment["dependencies"] if isinstance(entry, str))
+
+
+def test_pip_installs_only_the_practical_itself(environment):
+    assert [entry for entry in environment["dependencies"] if not isinstance(entry, str)] == [{"pip": ["-e ."]}]
+
+
+def test_the_packages_and_their_bounds_are_the_same(project, conda):
+    """All that pip installs must be there; what only the tests need may be there."""
+
+    def as_conda(requirements):
+        return {CONDA_NAMES.get(name, name): bounds for name, bounds in by_name(requirements).items()}
+
+    needed, tests = as_conda(project["dependencies"]), as_conda(project["optional-dependencies"]["test"])
+    found = {name: bounds for name, bounds in conda.items() if name not in ONLY_CONDA}
+    allowed = {name: bounds for name, bounds in {**tests, **needed}.items() if name in needed or name in found}
+    assert found == allowed
+    assert "pip" in conda
+
+
+def test_python_has_an_exact_minor_version_that_is_allowed(environment, project):
+    entries = [entry for entry in environment["dependencies"] if isinstance(entry, str) and entry.startswith("python")]
+    assert len(entries) == 1 and re.fullmatch(r"python=3\.\d+", entries[0])
+    assert entries[0].removeprefix("python=") in SpecifierSet(project["requires-python"])
+
+
+def test_ipykernel_stays_below_7(project, conda):
+    for bounds in (by_name(project["dependencies"])["ipykernel"], conda["ipykernel"]):
+        assert "<7" in [str(bound) for bound in bounds]
+        assert "7.0" not in bounds and "6.31" in bounds

@@ -1,0 +1,250 @@
+"""The numbers that say how good a model is."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from helpers.evaluation import (
+    bootstrap_interval,
+    nearest,
+    outlier_score,
+    pca_reconstruction,
+    pixel_errors,
+    roc,
+    wilson_interval,
+)
+
+
+def random_images(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# --- pixel errors ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3, 2), (4, 6), (1, 1, 2, 2)])
+@pytest.mark.parametrize("members", [(), (1,), (3,)])
+def test_pixel_errors_against_a_loop(shape, members):
+    images, logits = random_images(*shape), random_images(*members, *shape, seed=1) - 0.5
+    expected = torch.zeros(*members, shape[0], dtype=torch.int64)
+    for index in product(*map(range, logits.shape)):
+        member, pixel = index[: len(members)], index[len(members) :]
+        expected[(*member, pixel[0])] += (torch.sigmoid(logits[index]) > 0.5) != (images[pixel] > 0.5)
+    errors = pixel_errors(logits, images)
+    assert errors.dtype == torch.int64
+    assert torch.equal(errors, expected)
+    assert expected.sum() > 0
+
+
+def test_pixel_errors_of_a_perfect_and_of_an_inverted_output():
+    images = random_images(5, 1, 7, 5).round()
+    assert pixel_errors(images - 0.5, images).tolist() == [0] * 5
+    assert pixel_errors(0.5 - images, images).tolist() == [35] * 5
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 7, 4), (3, 1, 7, 5), (4, 35), (2, 3, 1, 7, 5), (1, 7, 5)])
+def test_pixel_errors_refuses_logits_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"\(4, 1, 7, 5\)") as error:
+        pixel_errors(torch.zeros(shape), torch.zeros(4, 1, 7, 5))
+    assert str(shape) in str(error.value)
+
+
+# --- intervals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+@pytest.mark.parametrize("draw", ["normal", "uniform"])
+def test_bootstrap_interval_covers_the_true_mean_as_often_as_it_says(level, draw):
+    samples = getattr(np.random.default_rng(0), draw)(size=(400, 40))  # 400 times 40 values
+    intervals = [bootstrap_interval(sample, level=level, resamples=500) for sample in samples]
+    mean = {"normal": 0, "uniform": 0.5}[draw]
+    assert np.mean([low <= mean <= high for low, high in intervals]) == pytest.approx(level, abs=0.06)
+
+
+def test_bootstrap_interval_is_like_the_textbook_interval_for_many_values():
+    values = np.random.default_rng(0).normal(3, 2, size=1000)
+    half = 1.96 * values.std() / math.sqrt(1000)
+    assert bootstrap_interval(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+
+
+def test_bootstrap_interval_is_the_same_every_time():
+    values = [1.0, 2.0, 4.0, 8.0]
+    first = bootstrap_interval(values)
+    assert bootstrap_interval(values) == bootstrap_interval(torch.tensor(values)) == first
+    assert bootstrap_interval(values, seed=1, resamples=100) != bootstrap_interval(values, seed=2, resamples=100)
+    assert all(type(bound) is float for bound in first)
+
+
+def test_bootstrap_interval_of_equal_values_has_no_width():
+    assert bootstrap_interval([2, 2, 2]) == (2, 2)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], 1.0, [[1.0, 2.0]], [1.0, math.nan], [1.0, math.inf]])
+def test_bootstrap_interval_refuses_values_that_make_no_sense(values):
+    with pytest.raises(ValueError, match="at least 2 finite numbers"):
+        bootstrap_interval(values)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"),
+    [
+        (0, 10, (0, 0.2775)),
+        (10, 10, (0.7225, 1)),
+        (5, 10, (0.2366, 0.7634)),
+        (1, 10, (0.0179, 0.4042)),
+        (81, 263, (0.2553, 0.3662)),  # the example of Newcombe (1998), Statistics in Medicine 17
+        (0, 1, (0, 0.7935)),
+    ],
+)
+def test_wilson_interval_against_known_values(successes, trials, expected):
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.integers(1, 500).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_wilson_interval_holds_the_share_and_is_symmetrical(case):
+    successes, trials = case
+    low, high = wilson_interval(successes, trials)
+    assert 0 <= low <= successes / trials <= high <= 1 and high - low > 0
+    assert wilson_interval(trials - successes, trials) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+    wider_low, wider_high = wilson_interval(successes, trials, level=0.99)
+    assert wider_low <= low + 1e-12 and wider_high >= high - 1e-12
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 10), (11, 10), (0, 0), (0, -1), (-2, -1)])
+def test_wilson_interval_refuses_counts_that_make_no_sense(successes, trials):
+    with pytest.raises(ValueError, match=f"got {successes} of {trials}"):
+        wilson_interval(successes, trials)
+
+
+# --- principal components --------------------------------------------------------------------------------------------
+
+IMAGES = random_images(20, 1, 4, 3)
+
+
+def squared_error(output, images=IMAGES):
+    return float((output - images).square().sum())
+
+
+@pytest.mark.parametrize("latent_dim", range(13))
+def test_pca_leaves_the_smaller_singular_values(latent_dim):
+    rows = IMAGES.flatten(1).numpy()
+    left_out = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)[latent_dim:]
+    output = pca_reconstruction(IMAGES, latent_dim)
+    assert output.shape == IMAGES.shape
+    assert squared_error(output) == pytest.approx((left_out**2).sum(), abs=1e-9)
+    centred = output.flatten(1) - output.flatten(1).mean(dim=0)
+    assert np.linalg.matrix_rank(centred, tol=1e-8) == latent_dim
+
+
+def test_pca_with_all_or_no_components():
+    assert torch.allclose(pca_reconstruction(IMAGES, 12), IMAGES, atol=1e-9)
+    assert torch.allclose(pca_reconstruction(IMAGES, 0), IMAGES.mean(dim=0).expand_as(IMAGES), atol=1e-9)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 6])
+def test_no_other_linear_projection_is_better_than_pca(latent_dim):
+    best, rows = squared_error(pca_reconstruction(IMAGES, latent_dim)), IMAGES.flatten(1)
+    for seed in range(100):
+        basis = torch.linalg.qr(random_images(12, latent_dim, seed=seed) - 0.5).Q
+        output = rows.mean(dim=0) + (rows - rows.mean(dim=0)) @ basis @ basis.T
+        assert squared_error(output.reshape(IMAGES.shape)) >= best
+
+
+@pytest.mark.parametrize("latent_dim", [-1, 13])
+def test_pca_refuses_an_impossible_number_of_components(latent_dim):
+    with pytest.raises(ValueError, match=f"latent_dim: expected 0 to 12 .*got {latent_dim}"):
+        pca_reconstruction(IMAGES, latent_dim)
+
+
+def test_pca_of_few_images():
+    assert torch.allclose(pca_reconstruction(IMAGES[:3], 3), IMAGES[:3], atol=1e-9)
+    with pytest.raises(ValueError, match="expected 0 to 3"):
+        pca_reconstruction(IMAGES[:3], 4)
+
+
+# --- nearest ---------------------------------------------------------------------------------------------------------
+
+
+def test_nearest_against_a_loop():
+    patterns, images = random_images(40, 1, 4, 3, seed=1), IMAGES
+    distances, indices = nearest(patterns, images)
+    assert distances.shape == indices.shape == (40,) and distances.dtype == torch.int64
+    for pattern, distance, index in zip(patterns, distances, indices, strict=True):
+        by_hand = [int(((pattern > 0.5) != (image > 0.5)).sum()) for image in images]
+        assert distance == min(by_hand) == by_hand[index]
+    assert distances.max() > 0
+
+
+def test_nearest_to_itself():
+    images = torch.eye(30, dtype=torch.float32).reshape(30, 1, 6, 5)
+    distances, indices = nearest(images, images)
+    assert distances.tolist() == [0] * 30 and indices.tolist() == list(range(30))
+    assert nearest(images.flatten(1)[4:5], images)[1].tolist() == [4]
+
+
+# --- outliers --------------------------------------------------------------------------------------------------------
+
+
+def test_outlier_score_by_hand():
+    class Grey(nn.Module):
+        """Draws every pixel with the value 0.5."""
+
+        def forward(self, images):
+            return torch.zeros_like(images)
+
+    images = torch.tensor([[0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], [0.5, 0.5, 0.5, 1]]).reshape(3, 1, 2, 2)
+    scores = outlier_score(Grey(), images)
+    assert scores.tolist() == pytest.approx([0, 0.25, 0.0625])
+
+
+def test_outlier_score_against_numpy():
+    torch.manual_seed(0)
+    model = nn.Linear(12, 12).double()
+    images = IMAGES.flatten(1)
+    output = 1 / (1 + np.exp(-model(images).detach().numpy()))
+    scores = outlier_score(model, images)
+    assert np.allclose(scores, ((output - images.numpy()) ** 2).mean(axis=1), atol=1e-12)
+    assert not scores.requires_grad
+
+
+SCORES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=12).map(torch.tensor)  # many ties
+
+
+@given(SCORES, SCORES)
+def test_auc_is_the_share_of_pairs_in_the_right_order(inliers, outliers):
+    pairs = [(a < b) + 0.5 * (a == b) for a, b in product(inliers.tolist(), outliers.tolist())]
+    assert roc(inliers, outliers)[2] == pytest.approx(sum(pairs) / len(pairs), abs=1e-5)
+
+
+@given(SCORES, SCORES)
+def test_the_roc_curve_climbs_from_0_to_1(inliers, outliers):
+    false_alarms, found, _ = roc(inliers, outliers)
+    assert false_alarms.shape == found.shape == (1 + len({*inliers.tolist(), *outliers.tolist()}),)
+    for curve in (false_alarms, found):
+        assert curve[0] == 0 and curve[-1] == 1
+        assert (curve.diff() >= 0).all()
+    assert (false_alarms.diff() + found.diff() > 0).all()  # no point twice
+
+
+@pytest.mark.parametrize(
+    ("inliers", "outliers", "auc"),
+    [([1, 2, 3], [4, 5], 1), ([4, 5], [1, 2, 3], 0), ([2, 2, 2], [2, 2], 0.5), ([1, 3], [2], 0.5), ([0], [-1e-9], 0)],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_auc_of_simple_cases(inliers, outliers, auc, dtype):
+    inliers, outliers = torch.tensor(inliers, dtype=dtype), torch.tensor(outliers, dtype=dtype)
+    assert roc(inliers, outliers)[2] == pytest.approx(auc, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inliers", "outliers", "expected"), [(0, 3, "0 inliers, 3 outliers"), (3, 0, "3 inliers, 0 outliers")]
+)
+def test_roc_needs_scores_of_both_kinds(inliers, outliers, expected):
+    with pytest.raises(ValueError, match=expected):
+        roc(torch.zeros(inliers), torch.zeros(outliers))

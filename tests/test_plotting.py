@@ -1,0 +1,80 @@
+"""Figures: what is drawn is what was given, and no global setting changes."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers import plotting
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def no_trace():
+    before = dict(mpl.rcParams)
+    yield
+    plt.close("all")
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("count", "sets", "columns", "cells"), [(32, 1, 16, 32), (5, 2, 16, 10), (36, 1, 18, 36), (7, 2, 4, 16)]
+)
+def test_show_images_draws_every_image_once(count, sets, columns, cells):
+    images = torch.rand(count, 1, 7, 5)
+    labels = [str(i) for i in range(count)]
+    rows = [images] * sets if sets > 1 else images
+    figure = plotting.show_images(rows, labels, names=["a", "b"][:sets] if sets > 1 else None, columns=columns)
+    assert isinstance(figure, Figure)
+    drawn = [ax for ax in figure.axes if ax.images]
+    assert (len(drawn), len(figure.axes)) == (count * sets, cells)
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == labels
+    assert np.allclose(drawn[0].images[0].get_array(), images[0, 0])
+
+
+def test_curves_show_mean_and_band_and_differ_without_colour():
+    values = torch.tensor([[1.0, 3.0], [2.0, 6.0]])
+    ax = plotting.plot_curves({"a": ([1, 2], values), "b": ([1, 2], values[:, 0])}, "epochs", "errors")
+    assert isinstance(ax, Axes)
+    assert ax.lines[0].get_ydata().tolist() == [2, 4]
+    assert len(ax.collections) == 1  # a band only where there are several seeds
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+    assert ax.lines[0].get_marker() != ax.lines[1].get_marker()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epochs", "errors")
+    assert plotting.plot_curves({"a": ([1, 2], values)}, "x", "y", log=True).get_yscale() == "log"
+    assert plotting.plot_curves({"a": ([1, 2], values)}, "x", "y", log="symlog").get_yscale() == "symlog"
+
+
+def test_intervals_stand_in_the_given_order():
+    ax = plotting.plot_intervals({"first": (2, 1, 4), "second": (5, 5, 5)}, "errors", {"limit": 3})
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["first", "second"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first one on top
+    assert ax.get_legend().get_texts()[0].get_text() == "limit"
+
+
+def test_codes_are_labelled_at_their_place():
+    ax = plotting.plot_codes(torch.tensor([[0.1, 0.9], [0.5, 0.5]]), ["a", "b"], title="codes")
+    assert [(text.get_text(), tuple(text.xy)) for text in ax.texts] == [
+        ("a", pytest.approx((0.1, 0.9))),
+        ("b", pytest.approx((0.5, 0.5))),
+    ]
+
+
+def test_grid_has_z1_to_the_right_and_z2_upwards():
+    images = torch.zeros(3, 3, 1, 7, 5)
+    images[0, 2] = 1  # lowest z2, highest z1: the lower right corner
+    sheet = plotting.show_grid(images).images[0].get_array()
+    assert sheet[-2, -2] == 1
+    assert sheet.sum() == 35
+
+
+def test_errors_and_roc():
+    ax = plotting.plot_errors([1, 0, 2], ["a", "b", "c"])
+    assert [bar.get_height() for bar in ax.patches] == [1, 0, 2]
+    curve = (torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 1.0]), 1.0)
+    assert "AUC 1.00" in plotting.plot_roc({"network": curve}).get_legend().get_texts()[0].get_text()

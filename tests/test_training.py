@@ -1,0 +1,611 @@
+"""Training: losses, schedules, `fit`, `fit_ensemble`, and weights on disk."""
+
+import copy
+import io
+import math
+import os
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.utils.data import DataLoader, TensorDataset
+
+from helpers import data, training
+from helpers.models import Autoencoder
+from helpers.training import Adam, bce, evaluate, load_weights, mse, save_weights, warmup_cosine
+
+fit, fit_ensemble = partial(training.fit, progress=False), partial(training.fit_ensemble, progress=False)
+
+LETTERS = data.load_letters().images
+PAIR = (LETTERS, LETTERS)
+ONE_BY_ONE = [(letter, letter) for letter in LETTERS.split(1)]
+
+
+def make_model():
+    return Autoencoder([35, 8, 2, 8, 35])
+
+
+def make_seeded(seed, make=make_model):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The networks here are small: on a busy computer more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def model():
+    return make_seeded(0)
+
+
+def weights_of(model):
+    return copy.deepcopy(model.state_dict())
+
+
+def assert_same(weights, expected, tolerance=0.0):
+    """Two sets of named weights are the same, or differ by no more than the tolerance."""
+    assert list(weights) == list(expected)
+    for name in expected:
+        assert weights[name].shape == expected[name].shape, name
+        assert (weights[name] - expected[name]).abs().max() <= tolerance, name
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+def bce_by_hand(logits, targets):
+    pixels = 1 / (1 + np.exp(-logits))
+    return -(targets * np.log(pixels) + (1 - targets) * np.log(1 - pixels))
+
+
+def mse_by_hand(logits, targets):
+    return (1 / (1 + np.exp(-logits)) - targets) ** 2
+
+
+@pytest.mark.parametrize(("loss", "by_hand"), [(bce, bce_by_hand), (mse, mse_by_hand)])
+@pytest.mark.parametrize("shape", [(4, 1, 3, 2), (4, 6), (1, 6)])
+@pytest.mark.parametrize("members", [(), (1,), (5,)])
+def test_losses_by_hand(loss, by_hand, shape, members):
+    random = np.random.default_rng(0)
+    logits, targets = 3 * random.standard_normal((*members, *shape)), random.random(shape)
+    expected = by_hand(logits, targets).reshape(*members, shape[0], 6).mean(axis=-1)
+    values = loss(torch.from_numpy(logits), torch.from_numpy(targets))
+    assert values.shape == (*members, shape[0])
+    assert np.allclose(values, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "logit", "target", "expected"),
+    [
+        (bce, 0.0, 1.0, math.log(2)),
+        (bce, 0.0, 0.5, math.log(2)),
+        (bce, 1000.0, 0.0, 1000.0),  # no overflow
+        (mse, 0.0, 1.0, 0.25),
+        (mse, 1000.0, 0.0, 1.0),
+    ],
+)
+def test_losses_of_one_pixel(loss, logit, target, expected):
+    assert loss(torch.tensor([[logit]]), torch.tensor([[target]])).tolist() == pytest.approx([expected])
+
+
+def test_evaluate_is_the_mean_loss_in_evaluation_mode(model):
+    model.decoder.append(nn.Dropout(0.5))
+    model.train()
+    value = evaluate(model, PAIR)
+    assert not model.training
+    assert value == pytest.approx(bce_by_hand(model(LETTERS).detach().numpy(), LETTERS.numpy()).mean(), rel=1e-5)
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+def test_warmup_cosine_takes_one_step_after_every_epoch(model):
+    """32 updates an epoch, but the rate stays the same in all of them."""
+    history = fit(model, ONE_BY_ONE, epochs=10, lr=2.0, optimizer=SGD, scheduler=warmup_cosine(10, 4))
+    climb = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]
+    cosine = [(1 + math.cos(math.pi * epoch / 10)) / 2 for epoch in range(10)]
+    assert history.lr == pytest.approx([2 * a * b for a, b in zip(climb, cosine, strict=True)])
+    assert history.lr[0] == pytest.approx(0.5) and history.lr[5] == pytest.approx(1) and 0 < history.lr[9] < 0.05
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(10, 0), (10, -1), (10, 11), (0, 0)])
+def test_warmup_cosine_refuses_a_warmup_that_does_not_fit(epochs, warmup):
+    with pytest.raises(ValueError, match=f"warmup={warmup}, epochs={epochs}"):
+        warmup_cosine(epochs, warmup)
+
+
+def test_reduce_on_plateau_sees_the_loss(model):
+    """The rate is so small that the loss stays as it is: each epoch after the first one halves the rate."""
+    scheduler = partial(ReduceLROnPlateau, factor=0.5, patience=0, eps=0)
+    history = fit(model, PAIR, epochs=5, lr=1e-12, optimizer=SGD, scheduler=scheduler)
+    assert history.lr == pytest.approx([1e-12, 1e-12, 5e-13, 2.5e-13, 1.25e-13], rel=1e-6, abs=0)
+
+
+# --- fit -------------------------------------------------------------------------------------------------------------
+
+BATCHES = {
+    "a pair": PAIR,
+    "a list": [(images, images) for images in LETTERS.split(10)],
+    "one by one": ONE_BY_ONE,
+    "a DataLoader": DataLoader(TensorDataset(LETTERS, LETTERS), batch_size=10),
+}
+
+
+@pytest.mark.parametrize("batches", BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("loss", [bce, mse])
+def test_fit_lowers_the_loss(model, batches, loss):
+    before = evaluate(model, PAIR, loss)
+    history = fit(model, batches, epochs=40, lr=0.02, loss=loss)
+    assert evaluate(model, PAIR, loss) < 0.9 * before
+    assert len(history.loss) == 40 and history.loss[-1] < 0.9 * history.loss[0]
+    assert history.lr == [0.02] * 40
+    assert (history.validation, history.best_epoch, history.stopped) == ([], None, "finished")
+    assert history.seconds > 0
+    assert not model.training
+
+
+@pytest.mark.parametrize("batches", BATCHES.values(), ids=BATCHES)
+def test_the_loss_of_an_epoch_is_the_mean_over_all_examples(model, batches):
+    """Also when the last batch is smaller. The rate is so small that the weights stay as they are."""
+    history = fit(model, batches, epochs=1, lr=1e-12, optimizer=SGD)
+    assert history.loss == pytest.approx([evaluate(model, PAIR)], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("batches", "updates"), [("a pair", 1), ("a list", 4), ("one by one", 32), ("a DataLoader", 4)]
+)
+def test_one_update_for_every_batch(model, batches, updates):
+    class CountingSGD(SGD):
+        steps = 0
+
+        def step(self, closure=None):
+            CountingSGD.steps += 1
+            return super().step(closure)
+
+    fit(model, BATCHES[batches], epochs=3, optimizer=CountingSGD)
+    assert CountingSGD.steps == 3 * updates
+
+
+def test_one_update_by_hand(model):
+    expected = copy.deepcopy(model)
+    bce(expected(LETTERS), LETTERS).mean().backward()
+    with torch.no_grad():
+        for weights in expected.parameters():
+            weights -= 0.3 * weights.grad
+    fit(model, PAIR, epochs=1, lr=0.3, optimizer=SGD)
+    assert_same(model.state_dict(), expected.state_dict(), tolerance=1e-6)
+
+
+def test_validation_is_measured_after_every_epoch_in_evaluation_mode(model):
+    modes = []
+    model.register_forward_hook(lambda module, args, output: modes.append(module.training))
+    validation = (1 - LETTERS, LETTERS)
+    history = fit(model, PAIR, epochs=3, lr=0.02, validation=validation)
+    assert modes == [True, False] * 3
+    assert len(history.validation) == len(history.loss) == 3
+    assert history.validation[-1] == pytest.approx(evaluate(model, validation), rel=1e-6)
+
+
+@pytest.mark.parametrize("patience", [3, 1000])
+@pytest.mark.parametrize(
+    ("validation", "best_epoch"), [(None, 7), ((LETTERS.flip(0), LETTERS), 6)], ids=["training loss", "validation"]
+)
+def test_early_stopping_goes_back_to_the_best_weights(patience, validation, best_epoch):
+    """The rate is good for 6 epochs, then far too high. The training loss is measured before the update of its epoch,
+    the loss of `validation` after it.
+    """
+
+    def train(epochs, **options):
+        model = make_seeded(0)
+        scheduler = partial(LambdaLR, lr_lambda=lambda epoch: 1 if epoch < 6 else 100)
+        history = fit(model, PAIR, epochs=epochs, lr=10.0, optimizer=SGD, scheduler=scheduler, **options)
+        return model, history
+
+    model, history = train(20, patience=patience, validation=validation)
+    losses = history.validation if validation else history.loss
+    assert losses[-1] > min(losses) + 0.1
+    assert history.best_epoch == best_epoch == 1 + losses.index(min(losses))
+    assert evaluate(model, validation or PAIR) == pytest.approx(min(losses), abs=1e-6)
+    assert (history.stopped, len(losses)) == (("early stopping", best_epoch + 3) if patience == 3 else ("finished", 20))
+    assert_same(model.state_dict(), train(6)[0].state_dict())
+
+
+class Interrupted:
+    """Batches that are interrupted in epoch 3, after the first batch."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    def __iter__(self):
+        self.epoch += 1
+        yield PAIR
+        if self.epoch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+@pytest.mark.parametrize("lr", [0.02, 1000.0])
+def test_an_interrupt_leaves_a_model_that_can_be_used(model, capsys, patience, lr):
+    history = fit(model, Interrupted(), epochs=10, lr=lr, optimizer=SGD, patience=patience)
+    assert "Interrupted after 2 of 10 epochs" in capsys.readouterr().out
+    assert history.stopped == "interrupted"
+    assert len(history.loss) == len(history.lr) == 2
+    assert not model.training
+    assert model(LETTERS).isfinite().all()
+    if patience:
+        assert evaluate(model, PAIR) == pytest.approx(min(history.loss), abs=1e-6)
+
+
+@pytest.mark.parametrize("call", [3, 4])
+def test_after_an_interrupt_the_history_holds_finished_epochs_only(model, call):
+    """The loss is called twice in an epoch: in the training, then for `validation`."""
+    calls = []
+
+    def loss(logits, targets):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return bce(logits, targets)
+
+    history = fit(model, PAIR, epochs=5, loss=loss, validation=PAIR)
+    assert len(history.loss) == len(history.validation) == len(history.lr) == 1
+
+
+def test_progress_is_shown_on_request(model, capsys):
+    fit(model, PAIR, epochs=2)
+    fit_ensemble(make_model, [0], *PAIR, epochs=2)
+    assert capsys.readouterr() == ("", "")
+    training.fit(model, PAIR, epochs=2)
+    shown = capsys.readouterr()
+    assert "2/2" in shown.out and "loss 0." in shown.out and shown.err == ""
+    training.fit_ensemble(make_model, [0], *PAIR, epochs=2)
+    shown = capsys.readouterr()
+    assert "2/2" in shown.out and "loss of 1 networks 0." in shown.out and shown.err == ""
+
+
+def test_batches_that_can_be_read_only_once_are_refused(model):
+    with pytest.raises(ValueError, match="batches: nothing came in epoch 2"):
+        fit(model, iter(ONE_BY_ONE), epochs=3)
+    assert not model.training
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_training(model, bad):
+    inputs = LETTERS.clone()
+    inputs[5, 0, 0, 0] = bad
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        fit(model, (inputs, LETTERS), epochs=3, loss=lambda logits, targets: bce(logits, targets) * inputs.sum())
+    assert not model.training
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+def test_a_validation_loss_that_is_not_finite_stops_the_training(model, patience):
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        fit(model, PAIR, epochs=3, validation=(LETTERS * math.nan, LETTERS), patience=patience)
+
+
+BAD_ARGUMENTS = [
+    *[("epochs", epochs) for epochs in (0, -1, 2.5, "3", None)],
+    *[("lr", lr) for lr in (0, -0.1, math.nan, math.inf)],
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [*BAD_ARGUMENTS, ("patience", 0), ("patience", -1)])
+def test_fit_refuses_bad_arguments(model, name, value):
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=f"{name}: expected .*{value}"):
+        fit(model, PAIR, **{"epochs": 3, name: value})
+    assert_same(model.state_dict(), before)
+
+
+# --- fit_ensemble: the same as training alone ------------------------------------------------------------------------
+
+
+def make_plain():
+    """A model that knows nothing about ensembles; takes rows."""
+    return nn.Sequential(nn.Linear(35, 8), nn.Tanh(), nn.Linear(8, 35))
+
+
+def in_double(make):
+    return lambda: make().double()
+
+
+@pytest.mark.parametrize("make", [make_model, make_plain])
+@pytest.mark.parametrize("loss", [bce, mse])
+@pytest.mark.parametrize(("double", "tolerance"), [(False, 1e-4), (True, 1e-9)], ids=["single", "double"])
+def test_a_member_is_what_the_same_seed_gives_alone(make, loss, double, tolerance):
+    make, images = (in_double(make), LETTERS.double()) if double else (make, LETTERS)
+    images = images.flatten(1)
+    options = {"epochs": 300, "lr": 0.01, "loss": loss, "scheduler": warmup_cosine(300, 30)}
+    ensemble = fit_ensemble(make, [5, 0, 7], images, images, **options)
+    for i, seed in enumerate([5, 0, 7]):
+        alone = make_seeded(seed, make)
+        history = fit(alone, (images, images), **options)
+        assert history.loss[-1] < 0.9 * history.loss[0]  # a real training
+        assert_same(ensemble.member(i).state_dict(), alone.state_dict(), tolerance)
+        assert ensemble.loss[:, i].tolist() == pytest.approx(history.loss, abs=tolerance, rel=0)
+
+
+@pytest.mark.parametrize("optimizer", [Adam, torch.optim.Adam, partial(SGD, momentum=0.9), torch.optim.AdamW])
+def test_with_any_optimizer(optimizer):
+    images, make = LETTERS.double(), in_double(make_model)
+    options = {"epochs": 50, "lr": 0.01, "optimizer": optimizer}
+    alone = make_seeded(3, make)
+    fit(alone, (images, images), **options)
+    ensemble = fit_ensemble(make, [2, 3], images, images, **options)
+    assert_same(ensemble.member(1).state_dict(), alone.state_dict(), 1e-9)
+
+
+@pytest.mark.parametrize("seeds", [[1], [3, 1], [1, 2, 3], [2, 9, 8, 1, 1]])
+def test_a_member_does_not_depend_on_the_others(seeds):
+    images, make = LETTERS.double(), in_double(make_model)
+    expected = fit_ensemble(make, [1, 2], images, images, epochs=50, lr=0.01).member(0)
+    member = fit_ensemble(make, seeds, images, images, epochs=50, lr=0.01).member(seeds.index(1))
+    assert_same(member.state_dict(), expected.state_dict(), 1e-9)
+
+
+def test_start_from_goes_on_where_the_other_ensemble_is():
+    train = partial(fit_ensemble, make_model, [1, 2], *PAIR, lr=1.0, optimizer=SGD)
+    first = train(epochs=20)
+    before = copy.deepcopy(first.weights)
+    both = train(epochs=15, start_from=first)
+    whole = train(epochs=35)
+    assert_same(both.weights, whole.weights, 1e-6)
+    assert torch.allclose(torch.cat([first.loss, both.loss]), whole.loss, atol=1e-6)
+    assert_same(first.weights, before)
+    assert (both.weights["decoder.0.weight"] - before["decoder.0.weight"]).abs().max() > 1e-3  # it did learn
+
+
+def test_the_global_generator_is_left_alone():
+    state = torch.get_rng_state()
+    fit_ensemble(make_model, [1, 2], *PAIR, epochs=3)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- fit_ensemble: what comes out ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    return fit_ensemble(make_model, [4, 5, 6], *PAIR, epochs=30, lr=0.02)
+
+
+def test_a_member_is_an_ordinary_module_of_its_own(ensemble):
+    before = copy.deepcopy(ensemble.weights)
+    member = ensemble.member(1)
+    assert type(member) is Autoencoder and not member.training
+    assert all(weights.requires_grad for weights in member.parameters())
+    fit(member, PAIR, epochs=3, lr=0.1)
+    assert_same(ensemble.weights, before)
+    assert (member(LETTERS) - ensemble.member(1)(LETTERS)).abs().max() > 1e-3
+    assert (ensemble.member(0)(LETTERS) - ensemble.member(1)(LETTERS)).abs().max() > 1e-3
+
+
+def test_an_ensemble_gives_what_its_members_give(ensemble):
+    codes, logits = ensemble.encode(LETTERS), ensemble(LETTERS)
+    grid = torch.rand(7, 2, generator=torch.Generator().manual_seed(0))
+    decoded, decoded_grid = ensemble.decode(codes), ensemble.decode(grid)
+    assert logits.shape == (3, 32, 1, 7, 5) and codes.shape == (3, 32, 2)
+    assert decoded.shape == (3, 32, 35) and decoded_grid.shape == (3, 7, 35)
+    for i in range(3):
+        member = ensemble.member(i)
+        assert torch.allclose(logits[i], member(LETTERS), atol=1e-5)
+        assert torch.allclose(ensemble(LETTERS.flatten(1))[i], member(LETTERS.flatten(1)), atol=1e-5)
+        assert torch.allclose(codes[i], member.encode(LETTERS), atol=1e-5)
+        assert torch.allclose(decoded[i], member.decode(codes[i]), atol=1e-5)
+        assert torch.allclose(decoded_grid[i], member.decode(grid), atol=1e-5)
+    assert not any(result.requires_grad for result in (codes, logits, decoded))
+
+
+def test_what_an_ensemble_remembers(ensemble):
+    assert len(ensemble) == 3 and ensemble.seeds == (4, 5, 6)
+    assert ensemble.loss.shape == (30, 3) and not ensemble.loss.requires_grad
+    assert ensemble.loss[0].tolist() == pytest.approx([evaluate(make_seeded(seed), PAIR) for seed in (4, 5, 6)])
+    assert (ensemble.loss[-1] < ensemble.loss[0]).all()
+    assert len(ensemble.metric) == 0 and ensemble.metric_epochs == []
+    assert ensemble.seconds > 0
+
+
+def test_a_metric_is_measured_every_so_often_and_at_the_end():
+    ensemble = fit_ensemble(make_model, [4, 5], *PAIR, epochs=25, lr=0.02, metric=mse, metric_every=10)
+    assert ensemble.metric_epochs == [0, 10, 20, 25]
+    assert ensemble.metric.shape == (4, 2)
+    for i, seed in enumerate([4, 5]):
+        first, last = evaluate(make_seeded(seed), PAIR, mse), evaluate(ensemble.member(i), PAIR, mse)
+        assert ensemble.metric[[0, -1], i].tolist() == pytest.approx([first, last], rel=1e-5)
+
+
+def test_an_interrupt_leaves_an_ensemble_that_can_be_used(capsys):
+    calls = []
+
+    def metric(logits, targets):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return mse(logits, targets)
+
+    ensemble = fit_ensemble(make_model, [4, 5], *PAIR, epochs=25, metric=metric, metric_every=5)
+    assert "Interrupted after 10 of 25 epochs" in capsys.readouterr().out
+    assert ensemble.loss.shape == (10, 2)
+    assert ensemble.metric_epochs == [0, 5, 10]
+    assert ensemble.metric.shape == (3, 2)
+    alone = make_seeded(5)
+    fit(alone, PAIR, epochs=10)
+    assert_same(ensemble.member(1).state_dict(), alone.state_dict(), 1e-5)
+    assert not any(weights.requires_grad for weights in ensemble.weights.values())
+
+
+def test_a_diverged_network_is_named_and_spoils_no_other():
+    def make():
+        model = make_model()
+        if torch.initial_seed() == 7:
+            nn.init.constant_(model.decoder[0].bias, math.nan)
+        return model
+
+    with pytest.warns(UserWarning, match=r"not finite: \[7\]"):
+        ensemble = fit_ensemble(make, [6, 7, 8], *PAIR, epochs=20, lr=0.02)
+    expected = fit_ensemble(make, [6, 8], *PAIR, epochs=20, lr=0.02)
+    assert_same(ensemble.member(0).state_dict(), expected.member(0).state_dict(), 1e-5)
+    assert_same(ensemble.member(2).state_dict(), expected.member(1).state_dict(), 1e-5)
+
+
+def test_weights_that_the_last_update_spoils_are_named():
+    """The losses, measured before the updates, are all fine; only the weights at the end are not."""
+    scheduler = partial(LambdaLR, lr_lambda=lambda epoch: math.inf if epoch == 4 else 1)
+    with pytest.warns(UserWarning, match=r"not finite: \[1, 2\]"):
+        ensemble = fit_ensemble(make_model, [1, 2], *PAIR, epochs=5, optimizer=SGD, scheduler=scheduler)
+    assert ensemble.loss.isfinite().all() and not ensemble(LETTERS).isfinite().any()
+
+
+# --- fit_ensemble: errors --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS)
+def test_fit_ensemble_refuses_bad_arguments(name, value):
+    with pytest.raises(ValueError, match=f"{name}: expected .*{value}"):
+        fit_ensemble(make_model, [1], *PAIR, **{"epochs": 3, name: value})
+
+
+def test_fit_ensemble_refuses_no_seeds():
+    with pytest.raises(ValueError, match="seeds: expected at least one"):
+        fit_ensemble(make_model, [], *PAIR, epochs=3)
+
+
+def test_fit_ensemble_refuses_inputs_without_targets():
+    with pytest.raises(ValueError, match="32 inputs and 31 targets"):
+        fit_ensemble(make_model, [1], LETTERS, LETTERS[1:], epochs=3)
+
+
+def test_fit_ensemble_refuses_batch_norm():
+    def make():
+        return nn.Sequential(nn.Linear(35, 35), nn.BatchNorm1d(35))
+
+    rows = LETTERS.flatten(1)
+    with pytest.raises(ValueError, match=r"without buffers.*running_mean"):
+        fit_ensemble(make, [1, 2], rows, rows, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "seeds"),
+    [
+        pytest.param(lambda: Autoencoder([35, 9, 2, 9, 35]), [1, 2, 3], id="other widths"),
+        pytest.param(lambda: Autoencoder([35, 2, 35]), [1, 2, 3], id="fewer layers"),
+        pytest.param(make_model, [1, 2], id="fewer seeds"),
+    ],
+)
+def test_start_from_must_fit(ensemble, make, seeds):
+    with pytest.raises(ValueError, match="start_from: expected weights of shapes"):
+        fit_ensemble(make, seeds, *PAIR, epochs=3, start_from=ensemble)
+
+
+# --- weights on disk -------------------------------------------------------------------------------------------------
+
+
+def saved(content):
+    """What torch.save writes, as bytes."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+WEIGHTS = saved(make_seeded(1).state_dict())
+
+
+def test_saved_weights_come_back(model, tmp_path):
+    file = tmp_path / "new folder" / "weights.pt"
+    other = make_seeded(1)
+    save_weights(model, file)
+    load_weights(other, file)
+    assert_same(other.state_dict(), model.state_dict())
+    assert [entry.name for entry in file.parent.iterdir()] == ["weights.pt"]
+
+
+BAD_FILES = {
+    "another architecture": saved(Autoencoder([35, 9, 2, 9, 35]).state_dict()),
+    "fewer layers": saved(Autoencoder([35, 2, 35]).state_dict()),
+    "a part is missing": saved(dict(list(make_model().state_dict().items())[:-1])),
+    "cut short": WEIGHTS[: len(WEIGHTS) // 2],
+    "the last byte is missing": WEIGHTS[:-1],
+    "one byte": WEIGHTS[:1],
+    "empty": b"",
+    "text": b"these are no weights\n",
+    "a list": saved(list(make_model().state_dict().values())),
+    "a tensor": saved(torch.zeros(3)),
+    "numbers": saved({"encoder.0.weight": 1.0}),
+    "a whole model": saved(make_model()),
+    "an old format, cut short": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M",
+}
+
+
+def assert_refused(model, file):
+    before = weights_of(model)
+    with pytest.raises(ValueError) as error:
+        load_weights(model, file)
+    assert str(file) in str(error.value)
+    assert_same(model.state_dict(), before)
+
+
+@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_file_that_does_not_fit_is_refused(model, tmp_path, content):
+    file = tmp_path / "weights.pt"
+    file.write_bytes(content)
+    assert_refused(model, file)
+
+
+def test_random_bytes_are_refused(model, tmp_path):
+    random = np.random.default_rng(0)
+    file = tmp_path / "weights.pt"
+    for length in [1, 2, 10, 1000] * 100:
+        file.write_bytes(random.bytes(length))
+        assert_refused(model, file)
+
+
+class MakesFolder:
+    """Pickled, then read without care, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("write", [partial(pickle.dumps, protocol=2), saved], ids=["pickle", "torch.save"])
+def test_code_in_a_file_does_not_run(model, tmp_path, write):
+    file, folder = tmp_path / "weights.pt", tmp_path / "trap"
+    file.write_bytes(write({**model.state_dict(), "trap": MakesFolder(folder)}))
+    assert_refused(model, file)
+    assert not folder.exists()
+    torch.load(file, weights_only=False) if write is saved else pickle.loads(file.read_bytes())
+    assert folder.exists()  # the trap works
+
+
+def test_a_missing_file_of_weights(model, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"weights\.pt"):
+        load_weights(model, tmp_path / "weights.pt")
+
+
+def test_if_saving_fails_the_old_file_stays(model, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("no space left")
+
+    file = tmp_path / "weights.pt"
+    save_weights(model, file)
+    expected = file.read_bytes()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save_weights(make_seeded(1), file)
+    assert file.read_bytes() == expected
+    assert list(tmp_path.iterdir()) == [file]
