@@ -7,6 +7,8 @@ Every loader gives the same thing: an `ImageSet` with images, float32 of shape (
 import contextlib
 import gzip
 import hashlib
+import http.client
+import io
 import unicodedata
 import urllib.request
 from pathlib import Path
@@ -51,10 +53,8 @@ def load_capitals(file: str | Path = DATA_FOLDER / "capitals.txt") -> ImageSet:
 
 
 def _read_patterns(file, count):
-    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
-    lines = [(number, line.strip()) for number, line in lines if line.strip() and not line.startswith(";")]
     names, patterns = [], []
-    for number, line in lines:
+    for number, line in _read_lines(file):
         where = f"{file}, line {number}"
         if line.startswith("letter "):
             _check_letter_is_complete(names, patterns, where)
@@ -79,6 +79,15 @@ def _read_patterns(file, count):
     return ImageSet(torch.tensor(patterns, dtype=torch.float32).unsqueeze(1), tuple(names))
 
 
+def _read_lines(file):
+    """The numbered lines of a text file, without empty lines and comments."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected a text file in UTF-8: {error}") from error
+    return [(i, line.strip()) for i, line in enumerate(lines, start=1) if line.strip() and not line.startswith(";")]
+
+
 def _check_letter_is_complete(names, patterns, where):
     if patterns and len(patterns[-1]) != LETTER_ROWS:
         raise ValueError(f"{where}: letter {names[-1]!r} has {len(patterns[-1])} rows, expected {LETTER_ROWS}")
@@ -94,13 +103,18 @@ def load_emoji(sheet: str | Path = DATA_FOLDER / "emoji.png", names: str | Path 
     names = sheet.with_name("emoji.txt") if names is None else Path(names)
     labels = _read_emoji_names(names)
     size = (EMOJI_COLUMNS * EMOJI_SIDE, EMOJI_COUNT // EMOJI_COLUMNS * EMOJI_SIDE)
-    with Image.open(sheet) as picture:
-        if picture.size != size or picture.mode != "L":
-            raise ValueError(
-                f"{sheet}: expected {size[0]}x{size[1]} pixels of mode 'L' (8-bit grey), "
-                f"got {picture.size[0]}x{picture.size[1]} of mode {picture.mode!r}"
-            )
-        pixels = torch.from_numpy(np.array(picture))
+    content = io.BytesIO(sheet.read_bytes())
+    try:
+        picture = Image.open(content)
+        picture.load()
+    except OSError as error:
+        raise ValueError(f"{sheet}: expected a whole PNG picture, got one that cannot be read: {error}") from error
+    if picture.size != size or picture.mode != "L":
+        raise ValueError(
+            f"{sheet}: expected {size[0]}x{size[1]} pixels of mode 'L' (8-bit grey), "
+            f"got {picture.size[0]}x{picture.size[1]} of mode {picture.mode!r}"
+        )
+    pixels = torch.from_numpy(np.array(picture))
     rows, columns = EMOJI_COUNT // EMOJI_COLUMNS, EMOJI_COLUMNS
     faces = pixels.reshape(rows, EMOJI_SIDE, columns, EMOJI_SIDE).transpose(1, 2)
     return ImageSet(faces.reshape(EMOJI_COUNT, 1, EMOJI_SIDE, EMOJI_SIDE).float() / 255, labels)
@@ -108,9 +122,7 @@ def load_emoji(sheet: str | Path = DATA_FOLDER / "emoji.png", names: str | Path 
 
 def _read_emoji_names(file):
     labels = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.startswith(";"):
-            continue
+    for number, line in _read_lines(file):
         code, _, name = line.partition(" ")
         try:
             known = unicodedata.name(chr(int(code, 16)))
@@ -164,7 +176,7 @@ def _fetch(file, md5, mirrors):
         try:
             with urllib.request.urlopen(url, timeout=MNIST_TIMEOUT) as answer:
                 packed = answer.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:  # the second: a mirror that hangs up half-way
             tried.append(f"  {url}: {error}")
             continue
         found = hashlib.md5(packed, usedforsecurity=False).hexdigest()

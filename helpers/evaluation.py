@@ -39,7 +39,7 @@ def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[f
     z, share = NormalDist().inv_cdf((1 + level) / 2), successes / trials
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half)))
 
 
 def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:

@@ -22,6 +22,10 @@ class Linear(nn.Linear):
         return torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight.mT)
 
 
+# With these layers alone a network can take stacked weights as it is: all but `Linear` treat each number for itself.
+STACKABLE = {Linear, nn.Identity, nn.Sigmoid, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus}
+
+
 class Autoencoder(nn.Module):
     """A dense autoencoder: `encode` squeezes an image into a short code, `decode` turns a code back into an image.
 
@@ -32,8 +36,6 @@ class Autoencoder(nn.Module):
 
     Raises ValueError if `sizes` is not symmetrical, is too short, or has a size that is not a whole number > 0.
     """
-
-    takes_stacked_weights = True  # all methods also work with one more dimension in front, see `Linear`
 
     def __init__(
         self,
@@ -54,10 +56,12 @@ class Autoencoder(nn.Module):
         self.pixels, self.latent_dim = sizes[0], sizes[middle]
         self.encoder = nn.Sequential(*_dense(sizes[: middle + 1], activation), code_activation())
         self.decoder = nn.Sequential(*_dense(sizes[middle:], activation))
+        layers = {type(layer) for layer in (*self.encoder, *self.decoder)}
+        self.takes_stacked_weights = type(self) is Autoencoder and layers <= STACKABLE
 
     def encode(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), or rows (N, pixels) -> codes (N, latent_dim)."""
-        rows = images if images.shape[-1] == self.pixels else images.flatten(-3)
+        rows = images.flatten(-3) if images.dim() > 3 else images
         if rows.shape[-1] != self.pixels:
             raise ValueError(
                 f"expected images with {self.pixels} pixels, shape (N, 1, H, W) or (N, {self.pixels}), "

@@ -82,15 +82,20 @@ def plot_curves(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if log:
         ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}" if log is True else "")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
 
 
 def plot_intervals(
-    results: Mapping[str, tuple], xlabel: str, limits: Mapping[str, float] | None = None, ax=None
+    results: Mapping[str, tuple], xlabel: str, limits: Mapping[str, float] | None = None, ax=None, log: bool = False
 ) -> Axes:
-    """Mean and interval of each named result, one below the other: (mean, low, high), and known limits as lines."""
+    """Mean and interval of each named result, one below the other: (mean, low, high), and known limits as lines.
+
+    log: a scale that is logarithmic above 1 and linear below.
+    """
     ax = ax or plt.subplots(figsize=(7, 0.7 + 0.33 * len(results)), layout="constrained")[1]
     for i, (mean, low, high) in enumerate(results.values()):
         ax.errorbar(
@@ -99,6 +104,10 @@ def plot_intervals(
     for i, (name, value) in enumerate((limits or {}).items(), start=1):
         ax.axvline(value, color=COLOURS[i], linestyle=DASHES[i], label=name)
     ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results), ylim=(len(results) - 0.5, -0.5))
+    if log:
+        ax.set_xscale("symlog", linthresh=1)
+        ax.set_xlim(left=-0.1)
+        ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(alpha=0.3, axis="x")
     if limits:
         ax.legend(fontsize=8)
@@ -113,14 +122,14 @@ def plot_codes(codes, labels: Sequence[str], ax: Axes | None = None, title: str 
     for code, label in zip(codes, labels, strict=True):
         ax.annotate(label, code, xytext=(4, 2), textcoords="offset points", fontsize=10, family="monospace")
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
-    ax.margins(0.06)
+    ax.margins(0.1)
     ax.grid(alpha=0.3)
     return ax
 
 
 def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 1)) -> Axes:
     """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 upwards."""
-    ax = ax or plt.subplots(figsize=(5, 6), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(7.5, 9), layout="constrained")[1]
     images = np.asarray(images)
     n, m, height, width = images.shape[0], images.shape[1], *images.shape[-2:]
     sheet = np.zeros((n * (height + 1), m * (width + 1)))
@@ -140,6 +149,7 @@ def plot_errors(errors, labels: Sequence[str], ax: Axes | None = None, title: st
     ax.set(xticks=range(len(labels)), xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
     ax.set_xticklabels(labels, family="monospace")
     ax.margins(x=0.01)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     return ax
 
 

@@ -7,7 +7,6 @@ training twice.
 import copy
 import io
 import math
-import pickle
 import sys
 import time
 import warnings
@@ -115,12 +114,13 @@ def fit(
             for epoch in range(1, epochs + 1):
                 before = copy.deepcopy(model.state_dict()) if patience and validation is None else None
                 history.lr.append(optimizer.param_groups[0]["lr"])
-                value = _train_epoch(model, batches, loss, optimizer, epoch)
-                history.loss.append(value)
+                value = trained = _train_epoch(model, batches, loss, optimizer, epoch)
                 if validation is not None:
                     value = evaluate(model, validation, loss)
+                    _check_finite(value, epoch)
                     history.validation.append(value)
                     model.train()
+                history.loss.append(trained)
                 if patience and value < best:  # `before`: the weights that gave this loss, not those after the step
                     best, history.best_epoch = value, epoch
                     best_weights = copy.deepcopy(model.state_dict()) if before is None else before
@@ -157,9 +157,13 @@ def _train_epoch(model, batches, loss, optimizer, epoch):
             f"batches: nothing came in epoch {epoch}; expected a list or a DataLoader, which can be read again"
         )
     mean = float(total) / count
-    if not math.isfinite(mean):
-        raise FloatingPointError(f"the loss is {mean} in epoch {epoch}: try a smaller lr")
+    _check_finite(mean, epoch)
     return mean
+
+
+def _check_finite(loss, epoch):
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss is {loss} in epoch {epoch}: try a smaller lr")
 
 
 @torch.no_grad()
@@ -214,7 +218,8 @@ def call_stacked(model: nn.Module, method: str, weights: dict[str, Tensor], inpu
     """Call a method of `model` for many networks at once, with their stacked weights in place of its own.
 
     inputs: the same for all networks, or with `one_each` one for each network, in the first dimension.
-    Models of `helpers.models` take stacked weights as they are; ``torch.func.vmap`` does it, slower, for any other.
+    Models that say ``takes_stacked_weights`` (see `helpers.models`) do it as they are; ``torch.func.vmap`` does it,
+    slower, for any other.
     """
     direct = getattr(model, "takes_stacked_weights", False)
     if method != "forward":
@@ -263,7 +268,8 @@ def fit_ensemble(
     start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
     metric: takes (logits, targets) like a loss; its mean over the images is measured every `metric_every` epochs and
         after the last.
-    The other arguments are those of `fit`. An interrupt from the keyboard leaves the ensemble as it is by then.
+    The other arguments are those of `fit`; the rate is the same for all networks. An interrupt from the keyboard
+    leaves the ensemble as it is by then.
 
     Raises ValueError for bad arguments, and for models with buffers (BatchNorm): those can't be stacked.
     Warns if the loss of a member is not finite at the end.
@@ -289,12 +295,16 @@ def fit_ensemble(
 
     optimizer = optimizer(list(weights.values()), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError(
+            "scheduler: ReduceLROnPlateau follows one loss, an ensemble has many; take another schedule, or fit"
+        )
     ensemble = Ensemble(template, weights, seeds)
     losses, metrics, start = [], [], time.perf_counter()
 
     def measure(epoch, logits):
-        ensemble.metric_epochs.append(epoch)
         metrics.append(metric(logits.detach(), targets).float().mean(dim=1))
+        ensemble.metric_epochs.append(epoch)
 
     try:
         with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
@@ -323,7 +333,8 @@ def fit_ensemble(
         ensemble.metric = torch.stack(metrics)
     if losses:
         ensemble.loss = torch.stack(losses)
-        diverged = [seed for seed, value in zip(seeds, ensemble.loss[-1], strict=True) if not value.isfinite()]
+        last = loss(ensemble(inputs), targets).mean(dim=1)
+        diverged = [seed for seed, value in zip(seeds, last, strict=True) if not value.isfinite()]
         if diverged:
             warnings.warn(f"the loss of these seeds is not finite: {diverged}; try a smaller lr", stacklevel=2)
     ensemble.seconds = time.perf_counter() - start
@@ -360,9 +371,10 @@ def load_weights(model: nn.Module, file: str | Path) -> None:
     Raises ValueError for a file that is cut short, holds anything but weights, or belongs to another architecture;
     the model then stays as it was. Reading never runs code from the file (``weights_only=True``).
     """
+    content = io.BytesIO(Path(file).read_bytes())
     try:
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        weights = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise a dozen kinds for files that are cut short or no weights
         raise ValueError(
             f"{file}: expected weights written by save_weights, got a file that is cut short or not one"
         ) from error

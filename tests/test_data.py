@@ -54,6 +54,22 @@ def test_letters_are_all_different_and_the_closest_pairs_are_known():
     assert sorted(pairs)[:2] == [(2, "l|"), (3, "nr")]
 
 
+def test_capitals_are_like_letters_but_none_is_one():
+    images, names = data.load_capitals()
+    assert images.shape == (36, 1, 7, 5) and images.dtype == torch.float32
+    assert set(images.unique().tolist()) == {0.0, 1.0}
+    assert names == (*"0123456789", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    everything = torch.cat([images, data.load_letters().images])
+    assert len(everything.unique(dim=0)) == 36 + 32
+
+
+def test_the_files_of_letters_and_capitals_cannot_be_mixed_up():
+    with pytest.raises(ValueError, match=r"capitals\.txt: expected 32 letters, got 36"):
+        data.load_letters(data.DATA_FOLDER / "capitals.txt")
+    with pytest.raises(ValueError, match=r"letters\.txt: expected 36 letters, got 32"):
+        data.load_capitals(data.DATA_FOLDER / "letters.txt")
+
+
 ROW = "....."
 
 

@@ -78,7 +78,7 @@ def test_halfway(capsys, answer, reply):
         ({"epochs": 3000, "lr": ...}, "not yet"),
         ({"epochs": 5000}, "at most 3000 epochs are allowed, yours are 5000"),
         ({"epochs": 10, "speed": 3}, "stopped with TypeError"),
-        ({"epochs": 10, "lr": 0.01}, "0 of 16 networks have no wrong pixel: not enough yet"),
+        ({"epochs": 10, "lr": 0.01}, "hint: only 0 of 16 networks have no wrong pixel"),
         (
             {
                 "epochs": 3000,

@@ -1,0 +1,98 @@
+"""The notebooks as files: executed from top to bottom, small, clean, and with the checks in place.
+
+That they run, and still give the outputs that their texts rely on, is tested by nbval (see Makefile).
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+MOST_BYTES, MOST_LINES = 1_000_000, 30
+
+
+def name(path):
+    return path.relative_to(ROOT / "notebooks").as_posix()
+
+
+def text_of(output):
+    data = output.get("data", {})
+    return "".join(output.get("text", "")) + "".join(value for key, value in data.items() if key.startswith("text/"))
+
+
+@pytest.fixture(params=NOTEBOOKS + SOLUTIONS, ids=name)
+def notebook(request):
+    assert request.param.stat().st_size < MOST_BYTES
+    book = nbformat.read(request.param, as_version=4)
+    nbformat.validate(book)
+    return book
+
+
+def code_cells(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def checked(book):
+    return [cell for cell in code_cells(book) if "nbval-check-output" in cell.metadata.get("tags", [])]
+
+
+def test_executed_in_order_from_a_fresh_kernel(notebook):
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+
+
+def test_outputs_are_clean(notebook):
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr"
+            assert not re.search(r"Traceback|Warning|/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\", text_of(output))
+    assert "widgets" not in notebook.metadata  # saved widget state would not come alive again
+
+
+def test_cells_are_short(notebook):
+    longest = max(code_cells(notebook), key=lambda cell: cell.source.count("\n"))
+    assert longest.source.count("\n") < MOST_LINES, longest.source
+
+
+def test_checked_cells_print_something_and_no_long_decimals(notebook):
+    assert checked(notebook)
+    for cell in checked(notebook):
+        text = "".join(text_of(output) for output in cell.outputs)
+        assert text.strip(), cell.source
+        assert not re.search(r"\d\.\d{5}", text), text  # rounded: another processor must print the same
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_exercises_wait_for_the_student_and_the_solutions_are_right(path):
+    solutions = path.parent / "solutions" / path.name
+    for file, verdict in ((path, "not yet"), (solutions, "right.")):
+        cells = [cell for cell in checked(nbformat.read(file, as_version=4)) if "exercises.check_" in cell.source]
+        lines = ["".join(text_of(output) for output in cell.outputs).strip() for cell in cells]
+        assert len(lines) == 3
+        for number, line in enumerate(lines, start=1):
+            assert line.startswith(f"Exercise {number}:")
+            assert verdict in line
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_every_figure_is_described_and_every_slider_has_a_question(path):
+    book = nbformat.read(path, as_version=4)
+    for i, cell in enumerate(book.cells):
+        if cell.cell_type != "code":
+            continue
+        following = next((later.source for later in book.cells[i + 1 :] if later.cell_type == "markdown"), "")
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert re.match(r"\*The (figure|picture) shows\*", following), cell.source
+        if "_explorer(" in cell.source:
+            assert following.startswith("**Question.**"), cell.source
+
+
+def test_readme_names_every_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert NOTEBOOKS
+    for path in NOTEBOOKS:
+        assert f"notebooks/{path.name}" in readme
