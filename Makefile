@@ -1,4 +1,5 @@
-# make lab: open the practical.  make test: prove it.  Both set up .venv by themselves, again when pyproject.toml changes.
+# make lab: open the practical.  make test: prove it.  make notebooks: run and save all notebooks, as they are committed.
+# All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3
 LAB_OPTIONS ?=
 BIN := .venv/bin
@@ -12,6 +13,10 @@ lab: $(READY)
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+notebooks: $(READY)
+	$(BIN)/python tests/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

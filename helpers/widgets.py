@@ -4,6 +4,7 @@ A move calls a `draw` function that makes a small picture with PIL; no figure is
 draws its random numbers from a generator of its own, so moving a slider never changes a training.
 """
 
+import base64
 import io
 from collections.abc import Callable, Sequence
 
@@ -119,9 +120,20 @@ def outlier_explorer(
 
 
 class Explorer(widgets.VBox):
-    """Controls, the picture and a line of text, one below the other. `update` draws again."""
+    """Controls, the picture and a line of text, one below the other. `update` draws again.
+
+    Where widgets can't be shown (a saved notebook, a page on the web) there is a still picture in its place.
+    """
 
     update: Callable[[], None]
+
+    def _repr_mimebundle_(self, **kwargs):
+        picture = next(child for child in self.children if isinstance(child, widgets.Image))
+        still = {
+            "text/plain": "Run this cell to get the sliders.",
+            "image/png": base64.b64encode(picture.value).decode(),
+        }
+        return super()._repr_mimebundle_(**kwargs) | still
 
 
 def _explorer(controls, draw):

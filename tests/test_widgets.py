@@ -1,5 +1,6 @@
 """The explorers: every control over its whole range draws a picture, and the pictures are right."""
 
+import base64
 import io
 
 import ipywidgets
@@ -128,6 +129,13 @@ def test_explorers_leave_the_global_generator_alone(model):
     parts(explorer, ipywidgets.Button)[0].click()
     parts(explorer, SLIDERS)[0].value = 9
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_still_picture_stands_where_widgets_cannot_be_shown(model):
+    for explorer in explorers(model).values():
+        bundle = explorer._repr_mimebundle_()
+        assert base64.b64decode(bundle["image/png"]) == parts(explorer, ipywidgets.Image)[0].value
+        assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
 def test_text_names_the_nearest_letter(model):

@@ -161,8 +161,9 @@ def start_lab(notebooks: Path, folder: Path) -> Iterator[Lab]:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     log = folder / "server.log"
+    # passive: threads of torch that wait do not take the processor from the browser
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, env=os.environ | folders, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=os.environ | folders | {"OMP_WAIT_POLICY": "passive"}, stdout=stream, stderr=subprocess.STDOUT)
     try:
         _wait_for_server(process, f"http://127.0.0.1:{port}/api/status?token={token}", log)
         yield Lab(process, port, token, root)

@@ -1,0 +1,33 @@
+"""Run notebooks from top to bottom and save them with their outputs, as they are committed (`make notebooks`).
+
+    python tests/execute_notebooks.py NOTEBOOK...
+
+A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its still picture stays.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+from helpers.files import write_atomically
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def execute(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=900, resources=folder, store_widget_state=False, record_timing=False).execute()
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # one line for a progress bar, not one a tick
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+    write_atomically(path, (nbformat.writes(notebook) + "\n").encode())
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        execute(Path(name))
