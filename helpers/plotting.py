@@ -24,34 +24,26 @@ def show_images(
     labels: a title for each image.    names: a name for each set.    columns: how many images side by side.
     """
     sets = [np.asarray(images) for images in (rows if isinstance(rows, (list, tuple)) else [rows])]
-    count = len(sets[0])
-    columns = min(columns, count)
-    blocks = -(-count // columns)
     height, width = sets[0].shape[-2:]
-    size = 0.52
-    figure, axes = plt.subplots(
-        blocks * len(sets),
-        columns,
-        figsize=(
-            size * columns + (1.1 if names else 0),
-            (size * height / width + (0.22 if labels else 0.04)) * blocks * len(sets),
-        ),
-        squeeze=False,
-        layout="constrained",
+    columns = min(columns, len(sets[0]))
+    gap, top = max(1, width // 5), height // 2 if labels else 0  # pixels: between images, and for the labels above them
+    lines = -(-len(sets[0]) // columns) * len(sets)
+    sheet = np.full((lines * (height + gap + top) + gap, columns * (width + gap) + gap), 0.2)
+    figure, ax = plt.subplots(
+        figsize=(0.55 * columns + (0.9 if names else 0.1), 0.55 * columns * sheet.shape[0] / sheet.shape[1])
     )
-    for ax in axes.flat:
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.set_frame_on(False)
     for s, images in enumerate(sets):
         for i, image in enumerate(images):
-            ax = axes[i // columns * len(sets) + s, i % columns]
-            ax.imshow(image.reshape(height, width), cmap="gray_r", vmin=0, vmax=1)
-            ax.set_frame_on(True)
-            if labels and s == 0:
-                ax.set_title(labels[i], fontsize=8, pad=2)
+            y = (i // columns * len(sets) + s) * (height + gap + top) + gap + top
+            x = i % columns * (width + gap) + gap
+            sheet[y : y + height, x : x + width] = image.reshape(height, width)
+            if labels:
+                ax.text(x + width / 2 - 0.5, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
             if names and i % columns == 0:
-                ax.set_ylabel(names[s], fontsize=8, rotation=0, ha="right", va="center")
+                ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
+    ax.set_axis_off()
+    figure.subplots_adjust(left=0.9 / figure.get_figwidth() if names else 0.01, right=0.99, bottom=0.01, top=0.99)
     return figure
 
 

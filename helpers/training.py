@@ -293,6 +293,7 @@ def fit_ensemble(
             raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
         weights = {name: value.clone().requires_grad_() for name, value in start_from.weights.items()}
 
+    forward = _stacked_forward(template, weights, inputs)
     optimizer = optimizer(list(weights.values()), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -300,7 +301,10 @@ def fit_ensemble(
             "scheduler: ReduceLROnPlateau follows one loss, an ensemble has many; take another schedule, or fit"
         )
     ensemble = Ensemble(template, weights, seeds)
-    losses, metrics, start = [], [], time.perf_counter()
+    losses = torch.empty(
+        epochs, len(seeds), dtype=inputs.dtype
+    )  # made once: a list of small tensors would scatter the memory
+    done, metrics, start = 0, [], time.perf_counter()
 
     def measure(epoch, logits):
         metrics.append(metric(logits.detach(), targets).float().mean(dim=1))
@@ -310,7 +314,7 @@ def fit_ensemble(
         with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
             for epoch in range(epochs):
                 optimizer.zero_grad()
-                logits = call_stacked(template, "forward", weights, inputs)  # (members, N, ...)
+                logits = forward()  # (members, N, ...)
                 values = loss(logits, targets).mean(dim=1)
                 values.sum().backward()
                 if metric and epoch % metric_every == 0:
@@ -318,27 +322,40 @@ def fit_ensemble(
                 optimizer.step()
                 if scheduler:
                     scheduler.step()
-                losses.append(values.detach())
+                losses[epoch] = values.detach()
+                done = epoch + 1
                 if epoch % 100 == 0:
                     bar.set_postfix_str(
-                        f"mean loss of {len(seeds)} networks {float(losses[-1].mean()):.4f}", refresh=False
+                        f"mean loss of {len(seeds)} networks {float(losses[epoch].mean()):.4f}", refresh=False
                     )
                 bar.update()
     except KeyboardInterrupt:
-        print(f"Interrupted after {len(losses)} of {epochs} epochs. The networks can be used as they are now.")
+        print(f"Interrupted after {done} of {epochs} epochs. The networks can be used as they are now.")
     for value in weights.values():
         value.requires_grad_(False)
     if metric:
-        measure(len(losses), ensemble(inputs))
+        measure(done, ensemble(inputs))
         ensemble.metric = torch.stack(metrics)
-    if losses:
-        ensemble.loss = torch.stack(losses)
+    if done:
+        ensemble.loss = losses[:done]
         last = loss(ensemble(inputs), targets).mean(dim=1)
         diverged = [seed for seed, value in zip(seeds, last, strict=True) if not value.isfinite()]
         if diverged:
             warnings.warn(f"the loss of these seeds is not finite: {diverged}; try a smaller lr", stacklevel=2)
     ensemble.seconds = time.perf_counter() - start
     return ensemble
+
+
+def _stacked_forward(template, weights, inputs):
+    """A function that gives the logits of all networks, with as little work a step as possible."""
+    if not getattr(template, "takes_stacked_weights", False):
+        return partial(call_stacked, template, "forward", weights, inputs)
+    stacked = copy.deepcopy(template)
+    for name, value in weights.items():  # the stacked weights themselves, in place of those of one network
+        layer, _, attribute = name.rpartition(".")
+        stacked.get_submodule(layer).register_parameter(attribute, nn.Parameter(value))
+        weights[name] = stacked.get_parameter(name)
+    return partial(stacked, inputs.expand(len(next(iter(weights.values()))), *inputs.shape))
 
 
 def _make_models(make_model, seeds, device):
