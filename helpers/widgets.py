@@ -182,7 +182,7 @@ def _map(codes, labels, bounds):
     canvas = FigureCanvasAgg(figure)
     ax = plot_codes(codes, labels, ax=figure.add_subplot())
     (a, b), (c, d) = bounds
-    ax.set(xlim=(a - 0.03 * (b - a), b + 0.03 * (b - a)), ylim=(c - 0.03 * (d - c), d + 0.03 * (d - c)))
+    ax.set(xlim=(a - 0.08 * (b - a), b + 0.08 * (b - a)), ylim=(c - 0.08 * (d - c), d + 0.08 * (d - c)))
     canvas.draw()
     transform = ax.transData.frozen()
 

@@ -10,13 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import psutil
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
@@ -26,20 +25,26 @@ RUN_TIMEOUT = 600_000  # milliseconds for all cells of a notebook
 PROBE = """
 const canvas = document.createElement('canvas'), context = canvas.getContext('2d', { willReadFrequently: true });
 const frame = () => new Promise(requestAnimationFrame);
+const inWidget = new Set();  // messages whose output goes into an Output widget
 let lastKey = 0;
 window.addEventListener('keydown', event => { lastKey = event.timeStamp; }, true);
 window.probe = {
-  messages: [],  // everything that the kernel prints or raises: [stream or 'error', text]
+  problems: [],
   session: () => window.jupyterapp?.shell?.currentWidget?.sessionContext,
   kernel: () => probe.session()?.session?.kernel,
   cells: () => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')
     .map(cell => ({ outputs: cell.outputs.toJSON(), state: cell.executionState })),
-  listen: () => { probe.session().iopubMessage.connect((_, { header, content }) => {
-    if (header.msg_type === 'error') probe.messages.push(['error', `${content.ename}: ${content.evalue}`]);
-    if (header.msg_type === 'stream') probe.messages.push([content.name, content.text]);
-  }); },
   run: () => {
     probe.done = false;
+    probe.session().iopubMessage.connect((_, { header, content, parent_header: cause }) => {
+      const type = header.msg_type, text = content.text ?? content.data?.['text/plain'] ?? '', id = cause.msg_id;
+      if (content.data?.state?.msg_id) inWidget.add(content.data.state.msg_id);
+      if (type === 'error') probe.problems.push(`${content.ename}: ${content.evalue}`);
+      else if (/^No such comm/.test(text)) return;  // JupyterLab asks for the widgets of a kernel that has none yet
+      else if (/Traceback/.test(text) || content.name === 'stderr' && /Warning/.test(text)) probe.problems.push(text);
+      else if (['stream', 'display_data'].includes(type) && cause.msg_type === 'comm_msg' && !inWidget.has(id))
+        probe.problems.push(`output of a callback that is shown nowhere: ${text}`);
+    });
     window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { probe.done = true; });
   },
   evaluate: async code => {
@@ -61,8 +66,10 @@ window.probe = {
     }
     return count ? hash : null;
   },
-  watch: (cell, wait) => {  // probe.change: milliseconds from the key to the first frame with another picture, or null
-    const before = probe.picture(cell), end = performance.now() + wait;
+  watch: (knob, wait) => {  // probe.change: milliseconds from the key to the first frame with another picture, or null
+    const cell = knob.closest('.jp-Cell'), before = probe.picture(cell), end = performance.now() + wait;
+    const value = knob.ariaValueText;
+    probe.moved = () => knob.ariaValueText !== value;
     probe.change = (async () => {
       while (performance.now() < end) {
         await frame();
@@ -72,8 +79,7 @@ window.probe = {
       return null;
     })();
   },
-  // Waits for the kernel, twice: a widget keeps its newest value back until the callback for an older one is done.
-  // Asks for the list of widgets, since running code, even none, would make matplotlib close figures.
+  // Waits for the kernel, twice: a slider keeps its newest value back until the callback for an older one is done.
   settle: async () => { for (const _ of [1, 2]) await probe.kernel().requestCommInfo({}); },
   settledPicture: async cell => {
     await probe.settle();
@@ -93,15 +99,13 @@ window.probe = {
 def chromium() -> str | None:
     """The path of the browser: the one in the variable CHROMIUM, or the first that is installed."""
     names = (
-        [os.environ.get("CHROMIUM")]
-        if os.environ.get("CHROMIUM")
-        else ["chromium", "chromium-browser", "google-chrome"]
+        [os.environ.get("CHROMIUM")] if "CHROMIUM" in os.environ else ["chromium", "chromium-browser", "google-chrome"]
     )
     return next(filter(None, map(shutil.which, names)), None)
 
 
 @contextmanager
-def start_browser(path: str) -> Iterator[Browser]:
+def start_browser(path: str):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[f"--{option}" for option in OPTIONS])
         yield browser
@@ -109,9 +113,10 @@ def start_browser(path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def start_lab(notebooks: Path, folder: Path) -> Iterator["Lab"]:
-    """Start JupyterLab on a copy of `notebooks`; the copy, all settings and the log are in `folder`."""
-    shutil.copytree(notebooks, folder / "root" / "notebooks", ignore=shutil.ignore_patterns("weights", ".*"))
+def start_lab(notebooks: Path, folder: Path):
+    """Start JupyterLab, a `Lab`, on a copy of `notebooks`; the copy, all settings and the log are in `folder`."""
+    root, log = folder / "root", folder / "log"
+    shutil.copytree(notebooks, root / "notebooks", ignore=shutil.ignore_patterns("weights", ".*"))
     notifications = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     notifications.parent.mkdir(parents=True)
     notifications.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
@@ -120,50 +125,42 @@ def start_lab(notebooks: Path, folder: Path) -> Iterator["Lab"]:
     environment["OMP_WAIT_POLICY"] = "passive"  # else torch is many times slower when the browser needs a processor too
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address, token = f"http://127.0.0.1:{free.getsockname()[1]}", secrets.token_hex(16)
-    options = {
-        "ServerApp.ip": "127.0.0.1",
-        "ServerApp.port": address.rpartition(":")[2],
-        "ServerApp.port_retries": 0,
-        "ServerApp.open_browser": False,
-        "ServerApp.allow_root": hasattr(os, "geteuid") and os.geteuid() == 0,
-        "ServerApp.root_dir": folder / "root",
-        "IdentityProvider.token": token,
-        "LabApp.user_settings_dir": folder / "settings",
-        "LabApp.workspaces_dir": folder / "workspaces",
-        "LabApp.extension_manager": "readonly",
-        "LabApp.expose_app_in_browser": True,
-    }
-    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        port, token = free.getsockname()[1], secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}"]
+    command += [f"--LabApp.user_settings_dir={folder / 'settings'}", f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
+    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    command += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
+    with log.open("wb") as stream:
+        server = psutil.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT)
     try:
-        _wait_for(f"{address}/api/status?token={token}", server, folder / "log")
-        yield Lab(server.pid, address, token, folder / "root")
+        lab = Lab(f"http://127.0.0.1:{port}", token, root)
+        lab.wait(server, log)
+        yield lab
     finally:
-        kernels = psutil.Process(server.pid).children(recursive=True) if server.poll() is None else []
+        kernels = server.children(recursive=True) if server.poll() is None else []
         server.terminate()
         for process in psutil.wait_procs([server, *kernels], timeout=15)[1]:
             process.kill()
-        server.wait()
-
-
-def _wait_for(url, server, log):
-    for _ in range(240):
-        try:
-            return urllib.request.urlopen(url, timeout=1).close()
-        except OSError:
-            time.sleep(0.25)
-        if server.poll() is not None:
-            break
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
+            process.wait()
 
 
 class Lab:
-    """A running JupyterLab."""
+    """A running JupyterLab that shows the folder `root`."""
 
-    def __init__(self, pid: int, address: str, token: str, root: Path):
-        self.pid, self.address, self.token, self.root = pid, address, token, root
+    def __init__(self, address: str, token: str, root: Path):
+        self.address, self.token, self.root = address, token, root
+
+    def wait(self, server: psutil.Popen, log: Path) -> None:
+        """Wait until the server answers."""
+        for _ in range(240):
+            try:
+                return urllib.request.urlopen(f"{self.address}/api/status?token={self.token}", timeout=1).close()
+            except OSError:
+                time.sleep(0.25)
+            if server.poll() is not None:
+                break
+        raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
 
     def write(self, name: str, *cells: str) -> str:
         """Make a notebook of code cells; returns its path for `open`."""
@@ -173,14 +170,13 @@ class Lab:
         return name
 
     @contextmanager
-    def open(self, browser: Browser, path: str) -> Iterator["Notebook"]:
-        """Open a notebook with a new kernel, which ends together with the page."""
+    def open(self, browser: Browser, path: str):
+        """Open a notebook, a `Notebook`, with a new kernel, which ends together with the page."""
         page = browser.new_page(viewport={"width": 1200, "height": 900})
-        notebook = Notebook(page, self.pid)
         page.add_init_script(PROBE)
+        notebook = Notebook(page)
         page.goto(f"{self.address}/lab/tree/{path}?token={self.token}&reset")
         page.wait_for_function("probe.kernel()?.status === 'idle'", timeout=60_000)
-        page.evaluate("probe.listen()")
         try:
             yield notebook
         finally:
@@ -191,15 +187,14 @@ class Lab:
 class Notebook:
     """An open notebook and its kernel."""
 
-    def __init__(self, page: Page, server: int):
-        self.page, self.server, self.page_errors = page, server, []
+    def __init__(self, page: Page):
+        self.page, self.page_errors = page, []
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         page.on("pageerror", lambda error: self.page_errors.append(f"error in the page: {error}"))
 
-    def run(self) -> None:
-        """Run all cells, and wait."""
+    def start(self) -> None:
+        """Run all cells; does not wait for them."""
         self.page.evaluate("probe.run()")
-        self.wait()
 
     def wait(self) -> None:
         """Wait until all cells are done, or one has failed, and the widgets are shown."""
@@ -212,16 +207,14 @@ class Notebook:
         self.page.evaluate("probe.settle()")
 
     def cells(self) -> list[dict]:
-        """The code cells: `outputs` as in the file, `state` ("running", also while it waits for its turn, or "idle")."""
+        """The code cells: `outputs` as in the file, `state` ("running", also while waiting for its turn, or "idle")."""
         return self.page.evaluate("probe.cells()")
 
     def problems(self) -> list[str]:
         """All that went wrong so far: in the cells, in the page, and in callbacks, whose errors JupyterLab hides."""
-        problems = self.page_errors + [o["evalue"] for c in self.cells() for o in c["outputs"] if "evalue" in o]
-        for kind, words in ("error", [""]), ("stdout", ["Traceback"]), ("stderr", ["Traceback", "Warning"]):
-            texts = [text for stream, text in self.page.evaluate("probe.messages") if stream == kind]
-            problems += ["".join(texts)] if texts and any(word in "".join(texts) for word in words) else []
-        return problems + ["a widget is not shown"] * ("Error displaying widget" in self.panel.inner_text())
+        errors = [output["evalue"] for cell in self.cells() for output in cell["outputs"] if "evalue" in output]
+        broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.inner_text())
+        return self.page_errors + errors + self.page.evaluate("probe.problems") + broken
 
     def evaluate(self, code: str) -> str:
         """The repr of a Python expression in the kernel."""
@@ -237,56 +230,47 @@ class Notebook:
         return statistics.median(readings)
 
     def sliders(self) -> list["Slider"]:
-        return [Slider(self.page, knob) for knob in self.panel.get_by_role("slider").all()]
+        return [Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()]
 
 
 class Slider:
     """A slider, moved with keys. The knob has the role "slider", but no name: ipywidgets writes the label beside it."""
 
-    def __init__(self, page: Page, knob: Locator):
+    def __init__(self, page: Page, knob: ElementHandle):
         self.page, self.knob = page, knob
         self.label = knob.evaluate(
             "k => k.closest('.jupyter-widgets').querySelector('.widget-label')?.innerText.trim()"
         )
 
-    @property
-    def value(self) -> str:
-        return self.knob.get_attribute("aria-valuetext")  # exact; aria-valuenow has one decimal only
-
-    def aria(self, name: str) -> float:
-        """name: "now", "min" or "max"."""
-        return float(self.knob.get_attribute(f"aria-value{name}"))
+    def aria(self, name: str) -> str:
+        """name: "min", "max", "now" (these have one decimal only) or "text" (the exact value)."""
+        return self.knob.get_attribute(f"aria-value{name}")
 
     def focus(self) -> None:
         self.knob.scroll_into_view_if_needed()
         self.knob.focus()
 
-    def has_focus(self) -> bool:
-        return self.knob.evaluate("k => k === document.activeElement")
-
-    def press(self, key: str, wait: int) -> float | None:
-        """Press a key, wait for another picture, at most `wait` milliseconds; how long it took, or None."""
-        self.knob.evaluate("(k, wait) => probe.watch(k.closest('.jp-Cell'), wait)", wait)
+    def press(self, key: str, wait: int) -> tuple[bool, float | None]:
+        """Press a key. Does the slider move, and how many milliseconds (at most `wait`) until another picture?"""
+        self.knob.evaluate("(k, wait) => probe.watch(k, wait)", wait)
         self.page.keyboard.press(key)
-        return self.page.evaluate("probe.change")
+        return self.knob.evaluate("async k => probe.moved() ? [true, await probe.change] : [false, null]")
 
-    def go(self, place: str) -> int | None:
-        """Go to "min", "middle" or "max", by key or click; the picture there (a number) once it has settled."""
+    def go(self, place: str) -> None:
+        """Go to "min", "middle" or "max", by key or click."""
         if place == "middle":
-            self.knob.locator("xpath=ancestor::*[contains(@class, 'noUi-target')]").click()
+            self.knob.query_selector("xpath=ancestor::*[contains(@class, 'noUi-target')]").click()
             self.focus()
         else:
             self.page.keyboard.press({"min": "Home", "max": "End"}[place])
-        return self.picture()
 
     def go_back_to(self, start: str) -> None:
         """Go to the value `start`, from the smallest value upwards."""
         self.go("min")
-        before = None
-        while self.value != before and float(self.value) < float(start) - 1e-9:
-            before = self.value
-            self.page.keyboard.press("ArrowRight")
+        while float(self.aria("text")) < float(start) - 1e-9 and self.press("ArrowRight", wait=0)[0]:
+            pass
         self.picture()
 
     def picture(self) -> int | None:
+        """The picture (a number) after all callbacks; None if there is none."""
         return self.knob.evaluate("k => probe.settledPicture(k.closest('.jp-Cell'))")
