@@ -34,18 +34,20 @@ window.probe = {
   kernel: () => probe.session()?.session?.kernel,
   cells: () => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')
     .map(cell => ({ outputs: cell.outputs.toJSON(), state: cell.executionState })),
-  run: () => {
+  listen: () => { probe.session().iopubMessage.connect((_, { header, content, parent_header: cause }) => {
+    const type = header.msg_type, text = content.text ?? content.data?.['text/plain'] ?? '', id = cause.msg_id;
+    if (content.data?.state?.msg_id) inWidget.add(content.data.state.msg_id);
+    if (type === 'error') probe.problems.push(`${content.ename}: ${content.evalue}`);
+    else if (/^No such comm/.test(text)) return;  // JupyterLab asks for the widgets of a kernel that has none yet
+    else if (/Traceback/.test(text) || content.name === 'stderr' && /Warning/.test(text)) probe.problems.push(text);
+    else if (['stream', 'display_data'].includes(type) && cause.msg_type === 'comm_msg' && !inWidget.has(id))
+      probe.problems.push(`output of a callback that is shown nowhere: ${text}`);
+  }); },
+  run: cell => {
     probe.done = false;
-    probe.session().iopubMessage.connect((_, { header, content, parent_header: cause }) => {
-      const type = header.msg_type, text = content.text ?? content.data?.['text/plain'] ?? '', id = cause.msg_id;
-      if (content.data?.state?.msg_id) inWidget.add(content.data.state.msg_id);
-      if (type === 'error') probe.problems.push(`${content.ename}: ${content.evalue}`);
-      else if (/^No such comm/.test(text)) return;  // JupyterLab asks for the widgets of a kernel that has none yet
-      else if (/Traceback/.test(text) || content.name === 'stderr' && /Warning/.test(text)) probe.problems.push(text);
-      else if (['stream', 'display_data'].includes(type) && cause.msg_type === 'comm_msg' && !inWidget.has(id))
-        probe.problems.push(`output of a callback that is shown nowhere: ${text}`);
-    });
-    window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { probe.done = true; });
+    if (cell !== null) window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell;
+    const command = cell === null ? 'notebook:run-all-cells' : 'notebook:run-cell';
+    window.jupyterapp.commands.execute(command).finally(() => { probe.done = true; });
   },
   evaluate: async code => {
     const request = { code: `get_ipython().probed = ${code}`, silent: true, store_history: false };
@@ -177,6 +179,7 @@ class Lab:
         notebook = Notebook(page)
         page.goto(f"{self.address}/lab/tree/{path}?token={self.token}&reset")
         page.wait_for_function("probe.kernel()?.status === 'idle'", timeout=60_000)
+        page.evaluate("probe.listen()")
         try:
             yield notebook
         finally:
@@ -192,15 +195,17 @@ class Notebook:
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         page.on("pageerror", lambda error: self.page_errors.append(f"error in the page: {error}"))
 
-    def start(self) -> None:
-        """Run all cells; does not wait for them."""
-        self.page.evaluate("probe.run()")
+    def run(self, cell: int | None = None, wait: bool = True) -> None:
+        """Run all cells, or one, counted from 0."""
+        self.page.evaluate("cell => probe.run(cell)", cell)
+        if wait:
+            self.wait()
 
     def wait(self) -> None:
         """Wait until all cells are done, or one has failed, and the widgets are shown."""
         self.page.wait_for_function("probe.done", timeout=RUN_TIMEOUT)
         self.settle()
-        self.page.wait_for_function("!document.body.innerText.includes('Loading widget')")
+        self.page.wait_for_function("!document.body.textContent.includes('Loading widget')")
 
     def settle(self) -> None:
         """Wait until the kernel has done everything that it was asked for."""
@@ -213,7 +218,7 @@ class Notebook:
     def problems(self) -> list[str]:
         """All that went wrong so far: in the cells, in the page, and in callbacks, whose errors JupyterLab hides."""
         errors = [output["evalue"] for cell in self.cells() for output in cell["outputs"] if "evalue" in output]
-        broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.inner_text())
+        broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.text_content())
         return self.page_errors + errors + self.page.evaluate("probe.problems") + broken
 
     def evaluate(self, code: str) -> str:
@@ -238,9 +243,10 @@ class Slider:
 
     def __init__(self, page: Page, knob: ElementHandle):
         self.page, self.knob = page, knob
-        self.label = knob.evaluate(
-            "k => k.closest('.jupyter-widgets').querySelector('.widget-label')?.innerText.trim()"
-        )
+        self.label = knob.evaluate("""k => {
+            const label = k.closest('.jupyter-widgets').querySelector('.widget-label');
+            return label?.checkVisibility() ? label.textContent.trim() : '';
+        }""")
 
     def aria(self, name: str) -> str:
         """name: "min", "max", "now" (these have one decimal only) or "text" (the exact value)."""

@@ -42,8 +42,7 @@ def browser(chromium_path):
 def notebook(request, lab, browser):
     """A notebook whose cells have all been run; the next three tests share it."""
     with lab.open(browser, f"notebooks/{request.param}") as notebook:
-        notebook.start()
-        notebook.wait()
+        notebook.run()
         yield notebook
 
 
@@ -157,23 +156,20 @@ print(f"final loss {history.loss[-1]:.10f}")
 
 
 def test_a_slider_moved_during_training_changes_nothing(lab, browser):
-    path = lab.write("training.ipynb", EXPLORER, TRAINING)
-    with lab.open(browser, path) as notebook:
-        notebook.start()
-        notebook.wait()
-        assert notebook.problems() == []
+    with lab.open(browser, lab.write("training.ipynb", EXPLORER, TRAINING)) as notebook:
+        notebook.run()
         quiet = final_loss(notebook)
 
-    with lab.open(browser, path) as notebook:
-        notebook.start()
-        notebook.page.wait_for_function("probe.cells()[1].outputs.length")  # it trains
         (slider,) = notebook.sliders()
         slider.focus()
-        moves, picture = 0, "k => probe.picture(k.closest('.jp-Cell'))"
-        before = slider.knob.evaluate(picture)
+        walk(slider, "ArrowRight", 5)
+        before, moves = slider.picture(), 0
+        notebook.run(cell=1, wait=False)
+        notebook.page.wait_for_function("/loss/.test(probe.cells()[1].outputs[0]?.text)")  # it trains
+        slider.focus()
         while notebook.cells()[1]["state"] == "running":
-            slider.page.keyboard.press("ArrowRight")
-            slider.page.wait_for_timeout(20)
+            notebook.page.keyboard.press("ArrowRight")
+            notebook.page.wait_for_timeout(20)
             moves += 1
         notebook.wait()
         assert moves > 20, "the training is too short for this test"
@@ -201,8 +197,7 @@ def final_loss(notebook):
 def test_the_checks_notice_a_broken_slider(lab, browser, code, message):
     path = lab.write("broken.ipynb", EXPLORER.replace("    png = io.BytesIO()", f"    png = io.BytesIO()\n    {code}"))
     with lab.open(browser, path) as notebook:
-        notebook.start()
-        notebook.wait()
+        notebook.run()
         with pytest.raises(AssertionError, match=message):
             check_slider(notebook, *notebook.sliders())
             check_memory(notebook, 30)
