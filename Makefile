@@ -20,6 +20,7 @@ notebooks: $(READY)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@echo "Setting up .venv. This takes some minutes, most of them for PyTorch."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@

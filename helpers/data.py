@@ -53,11 +53,12 @@ def load_capitals(file: str | Path = DATA_FOLDER / "capitals.txt") -> ImageSet:
 
 
 def _read_patterns(file, count):
-    names, patterns = [], []
+    names, patterns, start = [], [], ""
     for number, line in _read_lines(file):
         where = f"{file}, line {number}"
         if line.startswith("letter "):
-            _check_letter_is_complete(names, patterns, where)
+            _check_letter_is_complete(names, patterns, start)
+            start = where
             name = line.removeprefix("letter ").strip()
             if name in names:
                 raise ValueError(f"{where}: the letter {name!r} comes twice; expected {count} different names")
@@ -69,11 +70,11 @@ def _read_patterns(file, count):
             row = len(patterns[-1]) + 1
             raise ValueError(
                 f"{where}: letter {names[-1]!r}, row {row}: expected {LETTER_COLUMNS} characters, each '#' or '.', "
-                f"got {line!r} ({len(line)} characters)"
+                f"or a line 'letter NAME'; got {line!r} ({len(line)} characters)"
             )
         else:
             patterns[-1].append([character == "#" for character in line])
-    _check_letter_is_complete(names, patterns, f"{file}, at the end")
+    _check_letter_is_complete(names, patterns, start)
     if len(names) != count:
         raise ValueError(f"{file}: expected {count} letters, got {len(names)}")
     return ImageSet(torch.tensor(patterns, dtype=torch.float32).unsqueeze(1), tuple(names))
@@ -82,10 +83,11 @@ def _read_patterns(file, count):
 def _read_lines(file):
     """The numbered lines of a text file, without empty lines and comments."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # -sig: Windows editors may put a mark at the start
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected a text file in UTF-8: {error}") from error
-    return [(i, line.strip()) for i, line in enumerate(lines, start=1) if line.strip() and not line.startswith(";")]
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, start=1)]
+    return [(number, line) for number, line in numbered if line and not line.startswith(";")]
 
 
 def _check_letter_is_complete(names, patterns, where):

@@ -1,4 +1,4 @@
-"""The checks behind the exercises. Each prints one line: not yet, a hint, or right; none stops the notebook."""
+"""The checks behind the exercises. Each prints one line: not yet, a hint, or right. No answer stops the notebook."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def _call(number, function, *args):
     if not isinstance(answer, Tensor):
         _say(number, f"hint: return a tensor; yours returned {type(answer).__name__}.")
         return None
-    return answer
+    return answer.detach().float()
 
 
 def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -46,7 +46,7 @@ def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> None:
         )
     elif torch.equal(answer.long(), 35 - right):
         _say(1, "hint: you count the pixels that are right.")
-    elif not torch.equal(answer.double(), right.double()):
+    elif not torch.equal(answer, right.float()):
         _say(1, "hint: cut the probabilities at 0.5 first, then count the pixels that differ from the image.")
     else:
         _say(1, "right.")
@@ -64,7 +64,7 @@ def check_halfway(function: Callable[[nn.Module, Tensor, Tensor], Tensor], model
     answer = _call(2, function, model, first, second)
     if answer is None:
         return
-    answer = answer.detach().flatten()
+    answer = answer.flatten()
     if answer.shape != logits.flatten().shape:
         _say(2, f"hint: expected one image of {logits.numel()} pixels; yours has {answer.numel()} numbers.")
     elif torch.allclose(answer, logits.flatten(), atol=1e-5):
@@ -84,11 +84,14 @@ def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Te
 
     settings: keyword arguments of `fit_ensemble`; at most 3,000 epochs. Trains 16 networks, seeds 100 to 115.
     """
+    if settings is not None and settings is not ... and not isinstance(settings, dict):
+        _say(3, f"hint: give the settings as a dictionary, {{...}}; yours is a {type(settings).__name__}.")
+        return
     if settings in (None, ...) or ... in settings.values():
         _say(3, NOT_YET)
         return
-    if settings.get("epochs", 0) > 3000:
-        _say(3, f"hint: at most 3000 epochs are allowed, yours are {settings['epochs']}.")
+    if not isinstance(settings.get("epochs"), int) or settings["epochs"] > 3000:
+        _say(3, f"hint: 'epochs' must be a whole number, at most 3000; yours is {settings.get('epochs')!r}.")
         return
     try:
         ensemble = fit_ensemble(make_model, range(100, 116), images, images, progress=False, **settings)

@@ -75,7 +75,7 @@ def plot_curves(
     if log:
         ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}" if log is True else "")
+        ax.yaxis.set_minor_formatter("")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
@@ -124,12 +124,16 @@ def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 
     ax = ax or plt.subplots(figsize=(7.5, 9), layout="constrained")[1]
     images = np.asarray(images)
     n, m, height, width = images.shape[0], images.shape[1], *images.shape[-2:]
-    sheet = np.zeros((n * (height + 1), m * (width + 1)))
+    sheet = np.full((n * (height + 1), m * (width + 1)), 0.2)
     for i in range(n):
         for j in range(m):
             top, left = (n - 1 - i) * (height + 1), j * (width + 1)
             sheet[top : top + height, left : left + width] = images[i, j].reshape(height, width)
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=extent, aspect=sheet.shape[0] / sheet.shape[1])
+    left, right, bottom, top = extent  # the codes of the outer images, which lie half an image inside the picture
+    x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
+    edges = (left - x, right + x, bottom - y, top + y)
+    aspect = (sheet.shape[0] / (edges[3] - edges[2])) / (sheet.shape[1] / (edges[1] - edges[0]))
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=edges, aspect=aspect)
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
     return ax
 

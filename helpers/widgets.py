@@ -217,7 +217,7 @@ def _panels(shape, panels, height=200):
     return sheet
 
 
-def _gauge(score, threshold, height=200, top=0.5):
+def _gauge(score, threshold, height=200, top=0.3):
     """An upright bar for a score, from 0 to `top`, with a line at the threshold."""
     sheet = Image.new("RGB", (150, height + 40), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
@@ -226,7 +226,9 @@ def _gauge(score, threshold, height=200, top=0.5):
     pen.rectangle((20, score_y, 60, bottom), fill="#D55E00" if score > threshold else "#0072B2")
     pen.rectangle((20, 8, 60, bottom), outline="grey")
     pen.line((12, threshold_y, 68, threshold_y), fill="black", width=2)
-    pen.text((72, threshold_y), "threshold", fill="black", font=font, anchor="lm")
+    pen.text((84, threshold_y), "threshold", fill="black", font=font, anchor="ld")
+    for value, y in ((0, bottom), (top, 8)):
+        pen.text((72, y), f"{value:g}", fill="black", font=font, anchor="ld" if value == 0 else "lm")
     pen.text((40, height + 14), "score", fill="black", font=font, anchor="ma")
     return sheet
 

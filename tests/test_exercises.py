@@ -53,6 +53,7 @@ def code_mean(model, a, b):
     [
         (lambda m, a, b: ..., "not yet"),
         (wrong, "stopped with RuntimeError"),
+        (lambda m, a, b: code_mean(m, a, b) > 0, "hint: encode both images"),
         (lambda m, a, b: torch.zeros(3), "hint: expected one image of 35 pixels; yours has 3"),
         (code_mean, "hint: these are logits"),
         (lambda m, a, b: (a + b) / 2, "hint: take the mean of the two codes"),
@@ -75,8 +76,11 @@ def test_halfway(capsys, answer, reply):
     [
         (..., "not yet"),
         (None, "not yet"),
+        ([3000, 0.1], "as a dictionary"),
+        ({"lr": 0.1}, "yours is None"),
+        ({"epochs": "3000"}, "yours is '3000'"),
         ({"epochs": 3000, "lr": ...}, "not yet"),
-        ({"epochs": 5000}, "at most 3000 epochs are allowed, yours are 5000"),
+        ({"epochs": 5000}, "at most 3000; yours is 5000"),
         ({"epochs": 10, "speed": 3}, "stopped with TypeError"),
         ({"epochs": 10, "lr": 0.01}, "hint: only 0 of 16 networks have no wrong pixel"),
         (

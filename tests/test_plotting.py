@@ -76,7 +76,7 @@ def test_grid_has_z1_to_the_right_and_z2_upwards():
     images[0, 2] = 1  # lowest z2, highest z1: the lower right corner
     sheet = plotting.show_grid(images).images[0].get_array()
     assert sheet[-2, -2] == 1
-    assert sheet.sum() == 35
+    assert (sheet == 1).sum() == 35
 
 
 def test_errors_and_roc():

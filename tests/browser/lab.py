@@ -100,9 +100,8 @@ window.probe = {
 
 def chromium() -> str | None:
     """The path of the browser: the one in the variable CHROMIUM, or the first that is installed."""
-    names = (
-        [os.environ.get("CHROMIUM")] if "CHROMIUM" in os.environ else ["chromium", "chromium-browser", "google-chrome"]
-    )
+    chosen = os.environ.get("CHROMIUM")
+    names = [chosen] if chosen else ["chromium", "chromium-browser", "google-chrome"]
     return next(filter(None, map(shutil.which, names)), None)
 
 
