@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -76,6 +77,8 @@ def plot_curves(
         ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
+        if log is True:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
