@@ -5,6 +5,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import re
 import shutil
 import socket
 import subprocess
@@ -406,3 +407,11 @@ def test_a_mark_at_the_start_and_indented_comments_do_no_harm(tmp_path):
     text = (data.DATA_FOLDER / "letters.txt").read_text(encoding="utf-8")
     file.write_bytes(b"\xef\xbb\xbf" + text.replace("letter b", "  ; my own\nletter b").replace("\n", "\r\n").encode())
     assert torch.equal(data.load_letters(file).images, data.load_letters().images)
+
+
+def test_the_readme_gives_the_checksums_of_the_files():
+    readme = (data.DATA_FOLDER / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\S+)` \| `([0-9a-f]{32})` \|$", readme, flags=re.MULTILINE)
+    assert len(listed) == 8
+    for name, md5 in listed:
+        assert hashlib.md5((data.DATA_FOLDER / name).read_bytes()).hexdigest() == md5, name

@@ -4,6 +4,7 @@ That they run, and still give the outputs that their texts rely on, is tested by
 """
 
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -49,7 +50,8 @@ def test_outputs_are_clean(notebook):
         for output in cell.outputs:
             assert output.output_type != "error"
             assert output.get("name") != "stderr"
-            assert not re.search(r"Traceback|Warning|/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\", text_of(output))
+            assert not re.search(r"Traceback|Warning|/home/|/Users/|[A-Z]:\\", text_of(output))
+            assert not any(str(folder) in text_of(output) for folder in (ROOT, Path.home(), tempfile.gettempdir()))
             assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})  # dead without its kernel
     assert "widgets" not in notebook.metadata
 
