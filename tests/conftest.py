@@ -7,4 +7,4 @@ from hypothesis import settings
 settings.register_profile("practical", derandomize=True, database=None, deadline=None)
 settings.load_profile("practical")
 
-torch.set_num_threads(1)  # the networks of the tests are tiny: a second thread only waits for the first
+torch.set_num_threads(1)  # enough for tiny networks; two threads are much slower on a busy computer
