@@ -8,7 +8,7 @@ READY := .venv/ready
 .PHONY: lab test notebooks clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/02_letter_autoencoder.ipynb
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

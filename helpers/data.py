@@ -149,9 +149,23 @@ def load_mnist(train: bool = True, folder: str | Path = DATA_FOLDER / "MNIST" / 
     """
     from torchvision.datasets import MNIST  # here, because importing torchvision takes longer than all the rest
 
-    mirrors = MNIST.mirrors if mirrors is None else mirrors
+    return _load_idx(MNIST, train, folder, mirrors)
+
+
+def load_fashion_mnist(train: bool = False, folder: str | Path = DATA_FOLDER / "FashionMNIST" / "raw", mirrors=None):
+    """Fashion-MNIST (Xiao, Rasul & Vollgraf 2017): clothes in the format of MNIST; labels 0 to 9. See `load_mnist`.
+
+    These files are not part of the practical: without them and without a network it raises FileNotFoundError.
+    """
+    from torchvision.datasets import FashionMNIST
+
+    return _load_idx(FashionMNIST, train, folder, mirrors)
+
+
+def _load_idx(published, train, folder, mirrors):
+    mirrors = published.mirrors if mirrors is None else mirrors
     stem = "train" if train else "t10k"
-    files = {name: md5 for name, md5 in MNIST.resources if name.startswith(stem)}
+    files = {name: md5 for name, md5 in published.resources if name.startswith(stem)}
     contents = {name: _read_checked(Path(folder) / name, md5, mirrors) for name, md5 in files.items()}
     pixels = torch.frombuffer(contents[f"{stem}-images-idx3-ubyte.gz"], dtype=torch.uint8, offset=16)
     digits = torch.frombuffer(contents[f"{stem}-labels-idx1-ubyte.gz"], dtype=torch.uint8, offset=8)
@@ -164,7 +178,7 @@ def _read_checked(file, md5, mirrors):
     found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
     if found != md5:
         raise ValueError(
-            f"{file}: not the published MNIST file: expected md5 {md5}, got {found} ({len(packed)} bytes). "
+            f"{file}: not the published file: expected md5 {md5}, got {found} ({len(packed)} bytes). "
             "It may be cut short. Delete it: it will be fetched again."
         )
     return bytearray(gzip.decompress(packed))  # bytearray: torch wants a buffer that it may write to
@@ -189,7 +203,7 @@ def _fetch(file, md5, mirrors):
             write_atomically(file, packed)
         return packed
     raise FileNotFoundError(
-        f"The MNIST file {file.name} is missing and could not be fetched:\n" + "\n".join(tried) + "\n"
-        f"Get it from another computer, or from the repository of this practical, and put it into {file.parent} "
-        f"(md5 {md5})."
+        f"The file {file.name} is missing and could not be fetched:\n" + "\n".join(tried) + "\n"
+        "Get it from another computer (the repository of this practical has those of MNIST) "
+        f"and put it into {file.parent} (md5 {md5})."
     )

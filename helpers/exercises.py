@@ -1,12 +1,15 @@
 """The checks behind the exercises. Each prints one line: not yet, a hint, or right. No answer stops the notebook."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from helpers.evaluation import pixel_errors
-from helpers.training import fit_ensemble
+from helpers import noise
+from helpers.evaluation import pixel_errors, predict, psnr
+from helpers.models import Autoencoder
+from helpers.training import Batches, bce, fit, fit_ensemble, warmup_cosine
 
 NOT_YET = "not yet. Replace the ... by your own code and run the cell again."
 
@@ -29,6 +32,93 @@ def _call(number, function, *args):
         _say(number, f"hint: return a tensor; yours returned {type(answer).__name__}.")
         return None
     return answer.detach().float()
+
+
+# ---- notebook 01 -----------------------------------------------------------------------------------------------------
+
+
+def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Notebook 01, exercise 1: function(outputs, images), both (N, 1, H, W), gives the PSNR of each image, (N,)."""
+    generator = torch.Generator().manual_seed(0)
+    outputs, images = torch.rand(2, 5, 1, 28, 28, generator=generator)
+    right = psnr(outputs, images)
+    answer = _call(1, function, outputs, images)
+    if answer is None:
+        return
+    if answer.shape != right.shape:
+        _say(
+            1, f"hint: expected one number for each image, shape {tuple(right.shape)}; yours has {tuple(answer.shape)}."
+        )
+    elif torch.allclose(answer, -right, atol=1e-3):
+        _say(1, "hint: the sign. A smaller error must give a larger PSNR.")
+    elif torch.allclose(answer, right * torch.log(torch.tensor(10.0)), rtol=1e-3):
+        _say(1, "hint: PSNR takes the logarithm to base 10 (torch.log10).")
+    elif not torch.allclose(answer, right, atol=1e-3):
+        _say(1, "hint: first the mean squared error of each image, then -10 times its logarithm to base 10.")
+    else:
+        _say(1, "right.")
+
+
+def check_mixed_noise(function: Callable[[Tensor, torch.Generator], Tensor]) -> None:
+    """Notebook 01, exercise 2: function(images, generator) adds Gaussian noise, sigma of each image from U[0, 1]."""
+    images = torch.full((400, 1, 28, 28), 0.5)
+    answer = _call(2, function, images.clone(), torch.Generator().manual_seed(0))
+    again = answer if answer is None else _call(2, function, images.clone(), torch.Generator().manual_seed(0))
+    if answer is None or again is None:
+        return
+    if answer.shape != images.shape:
+        _say(2, f"hint: expected images of shape {tuple(images.shape)}; yours have {tuple(answer.shape)}.")
+        return
+    spread = (answer - images).flatten(1).std(dim=1)
+    halves = answer[:, :, :14], answer[:, :, 14:], answer[..., :14], answer[..., 14:]
+    uneven = max((half.flatten(1).std(dim=1) / spread).sub(1).abs().median() for half in halves)
+    one_level = [noise.gaussian(images[:1], std, torch.Generator().manual_seed(0)).std() for std in (0.02, 0.98)]
+    if not torch.equal(answer, again):
+        _say(2, "hint: draw the levels *and* the noise from the generator, so that the same seed gives the same noise.")
+    elif answer.min() < 0 or answer.max() > 1:
+        _say(2, "hint: cut the result to [0, 1], as noise.gaussian does.")
+    elif spread.std() < 0.02:
+        _say(2, "hint: all images have the same sigma. Draw one for each image: shape (len(images), 1, 1, 1).")
+    elif uneven > 0.1:
+        _say(2, "hint: sigma changes inside an image. Draw one for each image: shape (len(images), 1, 1, 1).")
+    elif spread.min() > 2 * one_level[0] or spread.max() < 0.9 * one_level[1] or not 0.27 < spread.mean() < 0.33:
+        _say(2, "hint: sigma should be anywhere in [0, 1], all values alike: torch.rand.")
+    else:
+        _say(2, "right.")
+
+
+def check_denoiser(settings: dict, make_model: Callable[[], nn.Module], images: Tensor, test_images: Tensor) -> None:
+    """Notebook 01, exercise 3: settings with which a network learns to denoise from 10,000 images in 3 epochs.
+
+    settings: keyword arguments of `fit` and a "batch_size". The BCE at sigma = 0.5 must come below 0.15.
+    """
+    if settings is not None and settings is not ... and not isinstance(settings, dict):
+        _say(3, f"hint: give the settings as a dictionary, {{...}}; yours is a {type(settings).__name__}.")
+        return
+    if settings in (None, ...) or any(value is ... for value in settings.values()):
+        _say(3, NOT_YET)
+        return
+    settings = dict(settings)
+    if settings.setdefault("epochs", 3) != 3:
+        _say(3, f"hint: the number of epochs is fixed: 3; yours is {settings['epochs']!r}.")
+        return
+    try:
+        torch.manual_seed(100)
+        model, add_noise = make_model(), partial(noise.gaussian, std=0.5)
+        batches = Batches(images[:10_000], batch_size=settings.pop("batch_size"), noise=add_noise, seed=100)
+        fit(model, batches, progress=False, **settings)
+    except Exception as error:  # as above
+        _say(3, f"training with these settings stopped with {type(error).__name__}: {error}")
+        return
+    noisy = noise.gaussian(test_images, 0.5, torch.Generator().manual_seed(100))
+    loss = float(bce(predict(model, noisy), test_images).mean())
+    if not loss < 0.15:
+        _say(3, f"hint: the BCE on test images is {loss:.3f}. How many steps does it take? How large are they?")
+    else:
+        _say(3, "the BCE on test images is below 0.15: right.")
+
+
+# ---- notebook 02 -----------------------------------------------------------------------------------------------------
 
 
 def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -105,3 +195,93 @@ def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Te
         )
     else:
         _say(3, "at least 14 of 16 networks have no wrong pixel: right.")
+
+
+# ---- notebook 03 -----------------------------------------------------------------------------------------------------
+
+
+def check_salt_and_pepper(function: Callable[[Tensor, float, torch.Generator], Tensor]) -> None:
+    """Notebook 03, exercise 1: function(images, p, generator) replaces pixels, with p/2 by 1 and with p/2 by 0."""
+    images, p = torch.full((500, 1, 7, 5), 0.5), 0.4
+    answer = _call(1, function, images.clone(), p, torch.Generator().manual_seed(0))
+    again = answer if answer is None else _call(1, function, images.clone(), p, torch.Generator().manual_seed(0))
+    if answer is None or again is None:
+        return
+    if answer.shape != images.shape:
+        _say(1, f"hint: expected images of shape {tuple(images.shape)}; yours have {tuple(answer.shape)}.")
+        return
+    salt, pepper, kept = (float((answer == value).float().mean()) for value in (1.0, 0.0, 0.5))
+    if not torch.equal(answer, again):
+        _say(1, "hint: draw the random numbers with generator=generator: the same seed must give the same noise.")
+    elif salt + pepper + kept < 0.999:
+        _say(1, "hint: a pixel is replaced by 1 or by 0, or it stays as it is. Nothing else.")
+    elif kept > 0.7:
+        _say(1, "hint: too many pixels stay. Salt has the probability p/2, and pepper has p/2 as well.")
+    elif kept < 0.5:
+        _say(1, "hint: too many pixels are replaced. Salt *and* pepper together have the probability p.")
+    elif abs(salt - pepper) > 0.05:
+        _say(1, "hint: there should be as much salt (1) as pepper (0).")
+    elif abs(float((answer[:, :, 0, 0] != answer[:, :, 6, 4]).float().mean()) - 0.56) > 0.1:
+        _say(1, "hint: every pixel of every image needs a random number of its own: torch.rand(images.shape, ...).")
+    else:
+        _say(1, "right.")
+
+
+def check_bayes(function: Callable[[Tensor, Tensor, float], Tensor], letters: Tensor) -> None:
+    """Notebook 03, exercise 2: function(noisy, letters, p) gives P(letter | noisy) for all letters, (N, letters)."""
+    p = 0.3
+    noisy = noise.salt_and_pepper(letters, p, torch.Generator().manual_seed(0))
+    d = torch.cdist(noisy.flatten(1), letters.flatten(1), p=1)
+    right = torch.softmax(d * torch.log(torch.tensor(p / 2 / (1 - p / 2))), dim=1)
+    not_halved = torch.softmax(d * torch.log(torch.tensor(p / (1 - p))), dim=1)
+    answer = _call(2, function, noisy, letters, p)
+    if answer is None:
+        return
+    if answer.shape != right.shape:
+        _say(
+            2,
+            f"hint: expected one number for each image and letter, {tuple(right.shape)}; yours: {tuple(answer.shape)}.",
+        )
+    elif torch.allclose(answer, not_halved, atol=1e-3):
+        _say(2, "hint: a pixel flips with probability p/2, not p.")
+    elif not torch.allclose(answer.sum(dim=1), torch.ones(len(noisy)), atol=1e-3):
+        _say(2, "hint: the probabilities of one image should add up to 1: divide by their sum.")
+    elif not torch.allclose(answer, right, atol=1e-3):
+        _say(
+            2, "hint: count the different pixels d, then f**d * (1 - f)**(35 - d) with f = p/2, then divide by the sum."
+        )
+    else:
+        _say(2, "right.")
+
+
+def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> None:
+    """Notebook 03, exercise 3: sizes with a code of at most 4, and a p for the training: 95 % exact at p = 0.1."""
+    if p in (None, ...) or not isinstance(sizes, (list, tuple)) or ... in sizes:
+        _say(3, NOT_YET)
+        return
+    try:
+        if min(sizes) > 4 or max(sizes) > 256:
+            _say(3, f"hint: the code may have at most 4 numbers, a layer at most 256; yours are {sizes}.")
+            return
+        ensemble = fit_ensemble(
+            partial(Autoencoder, sizes, code_activation=nn.Identity),
+            range(100, 104),
+            letters,
+            letters,
+            epochs=1500,
+            lr=0.02,
+            scheduler=warmup_cosine(1500, 50),
+            noise=partial(noise.salt_and_pepper, p=p),
+            copies=8,
+            progress=False,
+        )
+    except Exception as error:  # as above
+        _say(3, f"training stopped with {type(error).__name__}: {error}")
+        return
+    clean = letters.repeat(200, 1, 1, 1)
+    noisy = noise.salt_and_pepper(clean, 0.1, torch.Generator().manual_seed(100))
+    exact = float((pixel_errors(ensemble(noisy), clean) == 0).float().mean())
+    if exact < 0.95:
+        _say(3, f"hint: {exact:.0%} of the letters are right. More room in the layers? Another noise in training?")
+    else:
+        _say(3, "at least 95 % of the letters are right at p = 0.1: right.")

@@ -33,6 +33,7 @@ class Autoencoder(nn.Module):
         same in both directions; the number in the middle is the size of the code (`latent_dim`).
     activation: makes the activation after every hidden layer, for example ``nn.Tanh``.
     code_activation: the same for the code; ``nn.Sigmoid`` keeps the code in (0, 1), ``nn.Identity`` leaves it free.
+    batch_norm: put ``nn.BatchNorm1d`` before the activation of every hidden layer (Ioffe & Szegedy 2015).
 
     Raises ValueError if `sizes` is not symmetrical, is too short, or has a size that is not a whole number > 0.
     """
@@ -43,6 +44,7 @@ class Autoencoder(nn.Module):
         *,
         activation: Callable[[], nn.Module] = nn.Tanh,
         code_activation: Callable[[], nn.Module] = nn.Sigmoid,
+        batch_norm: bool = False,
     ):
         super().__init__()
         sizes = list(sizes)
@@ -54,8 +56,8 @@ class Autoencoder(nn.Module):
             )
         middle = len(sizes) // 2
         self.pixels, self.latent_dim = sizes[0], sizes[middle]
-        self.encoder = nn.Sequential(*_dense(sizes[: middle + 1], activation), code_activation())
-        self.decoder = nn.Sequential(*_dense(sizes[middle:], activation))
+        self.encoder = nn.Sequential(*_dense(sizes[: middle + 1], activation, batch_norm), code_activation())
+        self.decoder = nn.Sequential(*_dense(sizes[middle:], activation, batch_norm))
         layers = {type(layer) for layer in (*self.encoder, *self.decoder)}
         self.takes_stacked_weights = type(self) is Autoencoder and layers <= STACKABLE
 
@@ -80,11 +82,49 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(images)).reshape(images.shape)
 
 
-def _dense(sizes, activation):
+def _dense(sizes, activation, batch_norm):
     """Linear layers through `sizes`, with an activation between them but none after the last."""
     layers = []
     for i, (width_in, width_out) in enumerate(pairwise(sizes)):
         if i:
-            layers.append(activation())
+            layers += [nn.BatchNorm1d(width_in), activation()] if batch_norm else [activation()]
         layers.append(Linear(width_in, width_out))
     return layers
+
+
+class UNet(nn.Module):
+    """A small convolutional network from image to image, after Ronneberger, Fischer & Brox, U-Net (2015).
+
+    It looks at the image at half and at a quarter of its resolution; what it saw at half is handed across (the *skip*)
+    to the way back. There is no convolution at full resolution, where it would cost most: each block of 2x2 pixels
+    becomes 4 channels first, and back at the end (Shi et al., sub-pixel convolution, 2016).
+
+    channels: at half and at a quarter of the resolution.
+    Raises ValueError for channels that are not two whole numbers > 0.
+    """
+
+    def __init__(self, channels: Sequence[int] = (32, 24)):
+        super().__init__()
+        if len(channels) != 2 or not all(isinstance(width, int) and width > 0 for width in channels):
+            raise ValueError(f"channels: expected two whole numbers > 0, got {channels}")
+        half, quarter = channels
+        self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
+        self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))
+        self.middle = nn.Sequential(*_convolution(quarter, quarter), nn.Upsample(scale_factor=2))
+        self.up = nn.Sequential(
+            *_convolution(quarter + half, half), nn.Conv2d(half, 4, 3, padding=1), nn.PixelShuffle(2)
+        )
+        self.to(memory_format=torch.channels_last)  # the order of the numbers in memory that is faster on a CPU
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images (N, 1, H, W), H and W multiples of 4 -> logits of the same shape."""
+        if images.dim() != 4 or images.shape[1] != 1 or images.shape[2] % 4 or images.shape[3] % 4:
+            raise ValueError(
+                f"expected images of shape (N, 1, H, W) with H and W multiples of 4, got {tuple(images.shape)}"
+            )
+        seen = self.down_1(images)
+        return self.up(torch.cat([self.middle(self.down_2(seen)), seen], dim=1))
+
+
+def _convolution(channels_in, channels_out):
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU()

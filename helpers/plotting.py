@@ -22,27 +22,30 @@ def show_images(
     """Grey images in a grid, black ink on white paper for values 1 and 0.
 
     rows: images (N, 1, H, W) in [0, 1], or a list of several such sets, drawn one below the other for comparison.
-    labels: a title for each image.    names: a name for each set.    columns: how many images side by side.
+    labels: a title for each image, above the first set.    names: a name for each set.    columns: images side by side.
     """
     sets = [np.asarray(images) for images in (rows if isinstance(rows, (list, tuple)) else [rows])]
     height, width = sets[0].shape[-2:]
     columns = min(columns, len(sets[0]))
     gap, top = max(1, width // 5), height // 2 if labels else 0  # pixels: between images, and for the labels above them
-    lines = -(-len(sets[0]) // columns) * len(sets)
-    sheet = np.full((lines * (height + gap + top) + gap, columns * (width + gap) + gap), 0.2)
+    lines, block = (
+        -(-len(sets[0]) // columns),
+        len(sets) * (height + gap) + top,
+    )  # a line of images: all sets, one title
+    sheet = np.full((lines * block + gap, columns * (width + gap) + gap), 0.2)
     figure, ax = plt.subplots(
         figsize=(0.55 * columns + (0.9 if names else 0.1), 0.55 * columns * sheet.shape[0] / sheet.shape[1])
     )
     for s, images in enumerate(sets):
         for i, image in enumerate(images):
-            y = (i // columns * len(sets) + s) * (height + gap + top) + gap + top
+            y = i // columns * block + top + gap + s * (height + gap)
             x = i % columns * (width + gap) + gap
             sheet[y : y + height, x : x + width] = image.reshape(height, width)
-            if labels:
+            if labels and s == 0:
                 ax.text(x + width / 2 - 0.5, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
             if names and i % columns == 0:
                 ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1)
+    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     figure.subplots_adjust(left=0.9 / figure.get_figwidth() if names else 0.01, right=0.99, bottom=0.01, top=0.99)
     return figure
@@ -103,6 +106,8 @@ def plot_intervals(
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=-0.1)
         ax.xaxis.set_major_formatter("{x:g}")
+    else:
+        ax.locator_params(axis="x", nbins=6)
     ax.grid(alpha=0.3, axis="x")
     if limits:
         ax.legend(fontsize=8)
@@ -119,6 +124,42 @@ def plot_codes(codes, labels: Sequence[str], ax: Axes | None = None, title: str 
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
     ax.margins(0.1)
     ax.grid(alpha=0.3)
+    return ax
+
+
+def plot_basins(letters, distances, codes, labels: Sequence[str], extent, ax: Axes | None = None) -> Axes:
+    """A map of a decoder: which letter it draws where.
+
+    letters (n, n): index of the letter nearest to the pattern decoded at each point of a grid, z1 along the second
+    dimension; distances (n, n): by how many pixels it differs. Lines part the basins of the letters; on white ground
+    the decoded pattern is that letter, on grey it differs. codes (N, 2), labels: of the letters.
+    extent: (z1 lowest, z1 highest, z2 lowest, z2 highest) of the grid.
+    """
+    ax = plot_codes(codes, labels, ax=ax or plt.subplots(figsize=(7, 7), layout="constrained")[1])
+    letters = np.asarray(letters)
+    ground = np.where(np.asarray(distances) == 0, 1.0, 0.85)
+    edges = np.zeros(letters.shape, bool)
+    edges[:, 1:] |= letters[:, 1:] != letters[:, :-1]
+    edges[1:] |= letters[1:] != letters[:-1]
+    ground[edges] = 0.45
+    ax.imshow(ground, cmap="gray", vmin=0, vmax=1, origin="lower", extent=extent, aspect="auto", zorder=0)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    ax.grid(False)
+    return ax
+
+
+def plot_heat_map(values, rows: Sequence[str], columns: Sequence[str], xlabel: str, ylabel: str, title: str, ax=None):
+    """A table in shades, each field with its number. values: (rows, columns)."""
+    ax = ax or plt.subplots(figsize=(6, 4.5), layout="constrained")[1]
+    values = np.asarray(values)
+    ax.imshow(values, cmap="cividis", aspect="auto")
+    middle = (values.min() + values.max()) / 2
+    for (i, j), value in np.ndenumerate(values):
+        ax.text(
+            j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black", fontsize=9
+        )
+    ax.set(xticks=range(len(columns)), xticklabels=columns, yticks=range(len(rows)), yticklabels=rows)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
 
 

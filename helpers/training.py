@@ -42,6 +42,11 @@ def mse(logits: Tensor, targets: Tensor) -> Tensor:
     return (torch.sigmoid(logits) - targets).square().mean(dim=_pixel_dims(targets))
 
 
+def l1(logits: Tensor, targets: Tensor) -> Tensor:
+    """Absolute error of the pixel values sigmoid(logits) of each image, mean over its pixels. Targets in [0, 1]."""
+    return (torch.sigmoid(logits) - targets).abs().mean(dim=_pixel_dims(targets))
+
+
 def _pixel_dims(images):
     """All dimensions but the first, counted from the end."""
     return tuple(range(1 - images.dim(), 0))
@@ -50,6 +55,7 @@ def _pixel_dims(images):
 def warmup_cosine(epochs: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:
     """A schedule for `fit` and `fit_ensemble`: the rate climbs in a line for `warmup` epochs, then falls as a cosine.
 
+    With `fit(step_every_batch=True)` count batches in place of epochs.
     The cosine is that of Loshchilov & Hutter, SGDR (2017), eq. 5, without restarts.
     """
     if not 0 < warmup <= epochs:
@@ -59,6 +65,69 @@ def warmup_cosine(epochs: int, warmup: int) -> Callable[[Optimizer], LRScheduler
         return min(1.0, (epoch + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
     return partial(LambdaLR, lr_lambda=factor)
+
+
+class Batches:
+    """Batches from memory: in every pass a new random order and new noise. Much faster than a DataLoader.
+
+    inputs, targets: (N, ...); by default the targets are the inputs. noise: makes the network's inputs from `inputs`;
+    it is called with a batch and `generator=...`, for example ``partial(noise.gaussian, std=0.5)``.
+    The N % batch_size images that are left over at the end of a pass wait for the next one.
+    seed: of the order and of the noise. Raises ValueError if there are fewer images than batch_size.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor | None = None, *, batch_size: int, noise=None, seed: int = 0):
+        targets = inputs if targets is None else targets
+        if len(inputs) != len(targets):
+            raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
+        if not isinstance(batch_size, int) or not 1 <= batch_size <= len(inputs):
+            raise ValueError(f"batch_size: expected 1 to {len(inputs)}, a whole number, got {batch_size}")
+        self.inputs, self.targets, self.batch_size, self.noise = inputs, targets, batch_size, noise
+        self.generator = torch.Generator(inputs.device).manual_seed(seed)
+
+    def __len__(self):
+        """The number of batches in one pass."""
+        return len(self.inputs) // self.batch_size
+
+    def __iter__(self):
+        order = torch.randperm(len(self.inputs), generator=self.generator, device=self.inputs.device)
+        for chosen in order[: len(self) * self.batch_size].split(self.batch_size):
+            inputs, targets = self.inputs[chosen], self.targets[chosen]
+            yield (self.noise(inputs, generator=self.generator) if self.noise else inputs), targets
+
+
+class NoisyCopies:
+    """The full batch, `copies` times, with new noise in every pass: for `fit`, the same noise as in `fit_ensemble`.
+
+    inputs, targets: (N, ...). noise: is called with the inputs of many passes at once, (passes, copies, N, ...), and
+    `generator=...`; many at once because drawing is slow for few numbers. A pass gives one batch: noisy inputs and
+    targets, (copies * N, ...). Raises ValueError for copies < 1.
+    """
+
+    PASSES = 32  # drawn at once
+
+    def __init__(self, inputs: Tensor, targets: Tensor, noise, *, copies: int = 1, seed: int = 0):
+        if not isinstance(copies, int) or copies < 1:
+            raise ValueError(f"copies: expected a whole number >= 1, got {copies!r}")
+        self.inputs, self.noise, self.copies = inputs, noise, copies
+        self.targets = targets.repeat(copies, *[1] * (targets.dim() - 1))
+        self.generator, self._waiting = torch.Generator(inputs.device).manual_seed(seed), []
+
+    def draw(self) -> Tensor:
+        """The noisy inputs of the next PASSES passes: (PASSES, copies * N, ...)."""
+        clean = self.inputs.expand(self.PASSES, self.copies, *self.inputs.shape)
+        return self.noise(clean, generator=self.generator).flatten(1, 2)
+
+    def __iter__(self):
+        if not self._waiting:
+            self._waiting = list(self.draw().unbind()[::-1])
+        yield self._waiting.pop(), self.targets
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies numbers of 16 bits (bfloat16) in hardware."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older PyTorch does not tell
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 @dataclass
@@ -84,17 +153,25 @@ def fit(
     scheduler: Callable[[Optimizer], LRScheduler] | None = None,
     validation: tuple[Tensor, Tensor] | None = None,
     patience: int | None = None,
+    step_every_batch: bool = False,
+    bfloat16: bool = False,
+    on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
 ) -> History:
     """Train `model` in place and return what happened. The model is left in evaluation mode.
 
-    batches: a DataLoader, a list of (inputs, targets), or one pair of tensors (inputs, targets): the full batch.
+    batches: a DataLoader, `Batches`, a list of (inputs, targets), or one pair (inputs, targets): the full batch.
     loss: takes (model(inputs), targets), gives one number for each image: `bce`, `mse` or your own.
     optimizer: is called with (parameters, lr=lr).
     scheduler: is called with the optimizer; takes a step after every epoch (ReduceLROnPlateau sees the loss).
     validation: a pair (inputs, targets) whose loss is measured after every epoch.
     patience: early stopping. Stop after so many epochs with no better loss (of `validation` if there is one), and go
         back to the weights that gave the best one.
+    step_every_batch: the scheduler takes a step after every batch, not after every epoch.
+    bfloat16: compute the outputs with numbers of 16 bits (autocast); the weights stay at 32. Faster where
+        `bfloat16_is_fast`.
+    on_epoch: is called with the history after every epoch, and once more at the end, when `seconds` is known; for
+        example a `helpers.widgets.LiveCurve`.
 
     An interrupt from the keyboard ends the training, not the program: the model can be used, the history tells.
     Raises ValueError for bad arguments, FloatingPointError if the loss is not finite.
@@ -106,28 +183,32 @@ def fit(
         batches = [batches]
     optimizer = optimizer(model.parameters(), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
+    if step_every_batch and isinstance(scheduler, ReduceLROnPlateau):
+        raise ValueError("step_every_batch: ReduceLROnPlateau follows the loss of an epoch; take another schedule")
     history, best, best_weights = History(), math.inf, None
     start = time.perf_counter()
-    model.train()
     try:
         with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
             for epoch in range(1, epochs + 1):
                 before = copy.deepcopy(model.state_dict()) if patience and validation is None else None
+                model.train()
                 history.lr.append(optimizer.param_groups[0]["lr"])
-                value = trained = _train_epoch(model, batches, loss, optimizer, epoch)
+                each_batch = scheduler if step_every_batch else None
+                value = trained = _train_epoch(model, batches, loss, optimizer, epoch, each_batch, bfloat16)
                 if validation is not None:
                     value = evaluate(model, validation, loss)
                     _check_finite(value, epoch)
                     history.validation.append(value)
-                    model.train()
                 history.loss.append(trained)
                 if patience and value < best:  # `before`: the weights that gave this loss, not those after the step
                     best, history.best_epoch = value, epoch
                     best_weights = copy.deepcopy(model.state_dict()) if before is None else before
-                if scheduler:
+                if scheduler and not step_every_batch:
                     scheduler.step(*([value] if isinstance(scheduler, ReduceLROnPlateau) else []))
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
                 bar.update()
+                if on_epoch:
+                    on_epoch(history)
                 if patience and epoch - history.best_epoch >= patience:
                     history.stopped = "early stopping"
                     break
@@ -140,17 +221,23 @@ def fit(
             model.load_state_dict(best_weights)
         model.eval()
         history.seconds = time.perf_counter() - start
+    if on_epoch:
+        on_epoch(history)
     return history
 
 
-def _train_epoch(model, batches, loss, optimizer, epoch):
+def _train_epoch(model, batches, loss, optimizer, epoch, scheduler=None, bfloat16=False):
     """One pass over the batches; gives the mean loss of an example."""
     total, count = 0.0, 0
     for inputs, targets in batches:
         optimizer.zero_grad()
-        value = loss(model(inputs), targets).mean()
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
+            outputs = model(inputs)
+        value = loss(outputs.float() if bfloat16 else outputs, targets).mean()
         value.backward()
         optimizer.step()
+        if scheduler:
+            scheduler.step()
         total, count = total + value.detach() * len(inputs), count + len(inputs)
     if count == 0:
         raise ValueError(
@@ -253,6 +340,8 @@ def fit_ensemble(
     loss: Callable[[Tensor, Tensor], Tensor] = bce,
     optimizer: Callable[..., Optimizer] = Adam,
     scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+    noise: Callable[..., Tensor] | None = None,
+    copies: int = 1,
     start_from: Ensemble | None = None,
     metric: Callable[[Tensor, Tensor], Tensor] | None = None,
     metric_every: int = 100,
@@ -265,9 +354,11 @@ def fit_ensemble(
     every number for itself. A member therefore ends where the same seed ends alone, to rounding:
     ``torch.manual_seed(seed); model = make_model(); fit(model, (inputs, targets), ...)``.
 
+    noise, copies: as in `NoisyCopies`, with a generator of its own for each seed. Alone, with the same noise:
+        ``fit(model, NoisyCopies(inputs, targets, noise, copies=copies, seed=seed), ...)``.
     start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
     metric: takes (logits, targets) like a loss; its mean over the images is measured every `metric_every` epochs and
-        after the last.
+        after the last; without noise, if there is noise in training.
     The other arguments are those of `fit`; the rate is the same for all networks. An interrupt from the keyboard
     leaves the ensemble as it is by then.
 
@@ -293,7 +384,8 @@ def fit_ensemble(
             raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
         weights = {name: value.clone().requires_grad_() for name, value in start_from.weights.items()}
 
-    forward = _stacked_forward(template, weights, inputs)
+    forward = _stacked_forward(template, weights)
+    batches = _stacked_batches(inputs, targets, noise, copies, seeds)
     optimizer = optimizer(list(weights.values()), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -306,19 +398,19 @@ def fit_ensemble(
     )  # made once: a list of small tensors would scatter the memory
     done, metrics, start = 0, [], time.perf_counter()
 
-    def measure(epoch, logits):
-        metrics.append(metric(logits.detach(), targets).float().mean(dim=1))
+    def measure(epoch):
+        metrics.append(metric(ensemble(inputs), targets).float().mean(dim=1))
         ensemble.metric_epochs.append(epoch)
 
     try:
         with tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress) as bar:
             for epoch in range(epochs):
-                optimizer.zero_grad()
-                logits = forward()  # (members, N, ...)
-                values = loss(logits, targets).mean(dim=1)
-                values.sum().backward()
                 if metric and epoch % metric_every == 0:
-                    measure(epoch, logits)
+                    measure(epoch)
+                optimizer.zero_grad()
+                noisy, clean = next(batches)
+                values = loss(forward(noisy), clean).mean(dim=1)  # from logits (members, N, ...)
+                values.sum().backward()
                 optimizer.step()
                 if scheduler:
                     scheduler.step()
@@ -334,7 +426,7 @@ def fit_ensemble(
     for value in weights.values():
         value.requires_grad_(False)
     if metric:
-        measure(done, ensemble(inputs))
+        measure(done)
         ensemble.metric = torch.stack(metrics)
     if done:
         ensemble.loss = losses[:done]
@@ -346,16 +438,28 @@ def fit_ensemble(
     return ensemble
 
 
-def _stacked_forward(template, weights, inputs):
-    """A function that gives the logits of all networks, with as little work a step as possible."""
+def _stacked_forward(template, weights):
+    """A function from inputs (members, N, ...) to the logits of all networks, with little work a step."""
     if not getattr(template, "takes_stacked_weights", False):
-        return partial(call_stacked, template, "forward", weights, inputs)
+        return partial(call_stacked, template, "forward", weights, one_each=True)
     stacked = copy.deepcopy(template)
     for name, value in weights.items():  # the stacked weights themselves, in place of those of one network
         layer, _, attribute = name.rpartition(".")
         stacked.get_submodule(layer).register_parameter(attribute, nn.Parameter(value))
         weights[name] = stacked.get_parameter(name)
-    return partial(stacked, inputs.expand(len(next(iter(weights.values()))), *inputs.shape))
+    return stacked
+
+
+def _stacked_batches(inputs, targets, noise, copies, seeds):
+    """For every epoch the inputs (members, N, ...) and the targets (N, ...)."""
+    if noise is None:
+        batch = inputs.expand(len(seeds), *inputs.shape), targets
+        while True:
+            yield batch
+    sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
+    while True:
+        for noisy in torch.stack([source.draw() for source in sources], dim=1):  # (PASSES, members, copies * N, ...)
+            yield noisy, sources[0].targets
 
 
 def _make_models(make_model, seeds, device):

@@ -6,18 +6,21 @@ draws its random numbers from a generator of its own, so moving a slider never c
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as widgets
 import numpy as np
 import torch
+from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from helpers.evaluation import nearest, outlier_score
-from helpers.plotting import plot_codes
+from helpers import noise
+from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr
+from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves
 
 MAP_SIDE = 400  # pixels, like all sizes below
 MARK, MARK_EDGE = (0, 0, 0), (255, 255, 255)
@@ -116,6 +119,180 @@ def outlier_explorer(
     return explorer
 
 
+NOISE_KINDS = {"Gaussian (sigma)": noise.gaussian, "salt and pepper (p)": noise.salt_and_pepper}
+
+
+def psnr_caption(pixels: Tensor, image: Tensor) -> str:
+    """A caption for `noise_explorer`: the PSNR of one picture."""
+    return f"{psnr(pixels, image).item():.1f} dB"
+
+
+def noise_explorer(
+    images: Tensor,
+    labels: Sequence,
+    denoisers: Mapping[str, Callable[[Tensor, float], Tensor]] | None = None,
+    captions: Sequence[Callable[[Tensor, Tensor], str]] = (psnr_caption,),
+    kinds: Mapping[str, Callable[..., Tensor]] = NOISE_KINDS,
+    level: float = 0.5,
+    most: float = 1.0,
+    start: int = 0,
+    seed: int = 0,
+):
+    """Controls for the image, the kind of noise and its level: original, noisy, and what each denoiser makes of it.
+
+    images (N, 1, H, W) with one label each. denoisers: name -> function from noisy images (1, 1, H, W) and the level to
+    pixel values. captions: functions (pixels, image) -> text, a line each, below every picture but the original.
+    kinds: name -> function (images, level, generator=...). level, most: where the slider of the level starts and ends.
+    The draw of the noise stays the same until the button is pressed: what changes is the level alone.
+    """
+    draw_seed = [seed]
+
+    @torch.no_grad()
+    def draw(index, kind, level):
+        image = images[index : index + 1]
+        noisy = kinds[kind](image, level, generator=torch.Generator().manual_seed(draw_seed[0]))
+        outputs = {"noisy": noisy} | {name: denoise(noisy, level) for name, denoise in (denoisers or {}).items()}
+        panels = {f"original\n{labels[index]}" + "\n" * (len(captions) - 1): image}
+        for name, pixels in outputs.items():
+            pixels = pixels.reshape(image.shape)
+            panels["\n".join([name, *(caption(pixels, image) for caption in captions)])] = pixels
+        return _panels(image.shape, panels, height=168), f"{kind}, level {level:.2f}, draw {draw_seed[0]}"
+
+    def new_draw(_):
+        draw_seed[0] += 1
+        explorer.update()
+
+    names = list(kinds)
+    controls = [_chooser(labels, start), _choice("kind of noise", names, 0, names)]
+    controls += [widgets.FloatSlider(level, min=0, max=most, step=most / 100, **_wide("noise level (sigma or p)"))]
+    explorer = _explorer(controls, draw)
+    button = widgets.Button(description="new draw of the noise")
+    button.on_click(new_draw)
+    explorer.children = (*controls, button, *explorer.children[len(controls) :])
+    return explorer
+
+
+def error_caption(pixels: Tensor, image: Tensor) -> str:
+    """A caption for `noise_explorer`: how many pixels are wrong once the picture is cut at 0.5."""
+    return f"wrong pixels: {int(pixel_errors(pixels - 0.5, image))}"
+
+
+def training_noise_explorer(
+    networks: Mapping[str, nn.Module],
+    images: Tensor,
+    labels: Sequence[str],
+    p: float = 0.1,
+    start: int = 0,
+    draws: int = 100,
+    seed: int = 0,
+):
+    """Choose a network by the noise of its training, and the noise of the test: one letter, and the mean over many.
+
+    networks: name of the training noise -> network. images (N, 1, H, W), clean, all of them are used for the mean.
+    """
+
+    @torch.no_grad()
+    def draw(index, name, p):
+        clean = images.repeat(draws, 1, 1, 1)
+        noisy = noise.salt_and_pepper(clean, p, torch.Generator().manual_seed(seed))
+        logits = networks[name](noisy)
+        errors = pixel_errors(logits, clean)
+        pixels = torch.sigmoid(logits[index])
+        panels = {
+            "original": images[index],
+            "noisy": noisy[index],
+            "decoded": pixels,
+            "cut at 0.5": (pixels > 0.5).float(),
+        }
+        text = f"{draws} draws of all letters: {errors.float().mean():.2f} wrong pixels a letter, "
+        return _panels(images.shape, panels, height=168), f"{text}{(errors == 0).float().mean():.1%} without a mistake"
+
+    names = list(networks)
+    controls = [
+        _choice("letter", labels, start),
+        _choice("noise in training", names, 0, names),
+        widgets.FloatSlider(
+            p, min=0, max=0.5, step=0.005, readout_format=".3f", **_wide("p of the test (probability)")
+        ),
+    ]
+    return _explorer(controls, draw)
+
+
+@torch.no_grad()
+def direction_explorer(model: nn.Module, images: Tensor, labels: Sequence, directions: int = 8, start: int = 0):
+    """Sliders that push the code of an image along a principal direction of all codes; the decoded image follows.
+
+    The directions are those of principal component analysis of the codes of `images` (N, 1, H, W), the widest first;
+    a step is counted in standard deviations of the codes along that direction.
+    """
+    codes = model.encode(images)
+    _, sizes, axes = torch.linalg.svd(codes - codes.mean(dim=0), full_matrices=False)
+    steps = axes * (sizes / (len(codes) - 1) ** 0.5).unsqueeze(1)  # one standard deviation in each direction
+
+    @torch.no_grad()
+    def draw(index, direction, amount):
+        moved = codes[index] + amount * steps[direction - 1]
+        pixels = torch.sigmoid(model.decode(torch.stack([codes[index], moved])))
+        panels = {"original": images[index], "decoded": pixels[0], f"moved {amount:+.1f} sd": pixels[1]}
+        share = float(sizes[direction - 1] ** 2 / sizes.square().sum())
+        return _panels(images.shape, panels, height=168), (
+            f"The image is a {labels[index]}. Direction {direction} has {share:.0%} of the variance of the codes."
+        )
+
+    controls = [
+        _chooser(labels, start),
+        widgets.IntSlider(1, min=1, max=min(directions, len(sizes)), **_wide("direction (number)")),
+        widgets.FloatSlider(1.5, min=-3, max=3, step=0.1, **_wide("step (standard deviations)")),
+    ]
+    return _explorer(controls, draw)
+
+
+class LiveCurve:
+    """Shows the loss while `fit` trains: ``fit(..., on_epoch=LiveCurve(...))``. A new picture at most once a second.
+
+    limits: known values of the loss, name -> value, drawn as lines.
+    """
+
+    def __init__(self, ylabel: str, limits: Mapping[str, float] | None = None):
+        self.ylabel, self.limits, self.shown, self.handle = ylabel, limits or {}, 0.0, None
+
+    def __call__(self, history) -> None:
+        now = time.perf_counter()
+        if not history.loss or (not history.seconds and now - self.shown < 1):
+            return
+        self.shown = now
+        picture = _Picture(self._png(history))
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
+
+    def _png(self, history):
+        figure = Figure(figsize=(6, 2.8), dpi=80, layout="constrained")
+        curves = {"training": history.loss} | ({"validation": history.validation} if history.validation else {})
+        epochs = range(1, len(history.loss) + 1)
+        ax = plot_curves({k: (epochs, v) for k, v in curves.items()}, "epochs", self.ylabel, ax=figure.add_subplot())
+        for i, (name, value) in enumerate(self.limits.items(), start=2):
+            ax.axhline(value, color=COLOURS[i % 7], linestyle=DASHES[i % 7], label=name)
+        ax.legend(fontsize=8)
+        ax.set_title(f"epoch {len(history.loss)}: {history.loss[-1]:.4f}", fontsize=9)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        buffer = io.BytesIO()
+        figure.savefig(buffer)
+        return buffer.getvalue()
+
+
+class _Picture:
+    def __init__(self, png):
+        self.png = png
+
+    def _repr_png_(self):
+        return self.png
+
+    def __repr__(self):
+        return "the loss, epoch by epoch"
+
+
 # ---- the parts that the explorers share ------------------------------------------------------------------------------
 
 
@@ -157,15 +334,22 @@ def _wide(description):
     return {"description": description, "style": {"description_width": "170px"}, "layout": {"width": "480px"}}
 
 
-def _choice(description, labels, index):
-    options = [(label, i) for i, label in enumerate(labels)]
+def _choice(description, labels, index, values=None):
+    values = range(len(labels)) if values is None else values
     return widgets.Dropdown(
-        options=options,
-        value=index,
+        options=list(zip(labels, values, strict=True)),
+        value=values[index],
         description=description,
         style={"description_width": "170px"},
         layout={"width": "300px"},
     )
+
+
+def _chooser(labels, start):
+    """Which image: by name if the labels are names, else by number."""
+    if isinstance(labels[0], str):
+        return _choice("letter", labels, start)
+    return widgets.IntSlider(start, min=0, max=len(labels) - 1, **_wide("image (number)"))
 
 
 def _round_bounds(low, high):
@@ -206,14 +390,15 @@ def _panels(shape, panels, height=200):
     """Images side by side, enlarged, a caption below each. shape: (N, 1, H, W); values 0 to 1, 1 is black ink."""
     scale = height // shape[-2]
     size = (scale * shape[-1], scale * shape[-2])
-    sheet = Image.new("RGB", ((size[0] + 16) * len(panels), size[1] + 40), "white")
+    lines = max(caption.count("\n") for caption in panels)
+    sheet = Image.new("RGB", ((size[0] + 16) * len(panels), size[1] + 40 + 18 * lines), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for i, (caption, pixels) in enumerate(panels.items()):
-        grey = (255 - 255 * pixels.reshape(shape[-2:])).round().byte().numpy()
+        grey = (255 - 255 * pixels.reshape(shape[-2:]).clamp(0, 1)).round().byte().numpy()
         left = i * (size[0] + 16) + 8
         sheet.paste(Image.fromarray(grey).resize(size, Image.Resampling.NEAREST), (left, 8))
         pen.rectangle((left - 1, 7, left + size[0], 8 + size[1]), outline="grey")
-        pen.text((left + size[0] / 2, size[1] + 14), caption, fill="black", font=font, anchor="ma")
+        pen.text((left + size[0] / 2, size[1] + 14), caption, fill="black", font=font, anchor="ma", align="center")
     return sheet
 
 

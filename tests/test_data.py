@@ -402,6 +402,57 @@ print(len(images), int(labels.sum()))
     assert_complete(folder)
 
 
+# --- Fashion-MNIST: its files are not here ---------------------------------------------------------------------------
+
+CLOTHES_MD5 = "bef4ecab320f06d8554ea6380940ec79"  # of the test images as published; the names are those of MNIST
+
+
+@pytest.mark.parametrize("kind", BAD_MIRRORS)
+@pytest.mark.parametrize(("train", "stem"), [(False, "t10k"), (True, "train")])
+def test_without_a_mirror_the_first_line_names_the_missing_file_of_clothes(tmp_path, kind, train, stem):
+    folder, name = tmp_path / "raw", f"{stem}-images-idx3-ubyte.gz"
+    with bad_mirror(kind, tmp_path / "bad") as bad, pytest.raises(FileNotFoundError) as error:
+        data.load_fashion_mnist(train=train, folder=folder, mirrors=[bad])
+    assert str(error.value).splitlines()[0] == f"The file {name} is missing and could not be fetched:"
+    for part in (bad + name, str(folder), "Get it from another computer"):
+        assert part in str(error.value)
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_by_default_the_test_images_of_clothes_are_meant(tmp_path):
+    with pytest.raises(FileNotFoundError, match="The file t10k-images") as error:
+        data.load_fashion_mnist(folder=tmp_path / "raw", mirrors=[(tmp_path / "nowhere").as_uri() + "/"])
+    assert CLOTHES_MD5 in str(error.value)
+
+
+def test_digits_are_not_taken_for_clothes(tmp_path):
+    """The files of MNIST have the same names."""
+    folder = tmp_path / "raw"
+    copy_test_files(folder)
+    with pytest.raises(ValueError, match="not the published file") as error:
+        data.load_fashion_mnist(folder=folder, mirrors=[])
+    for part in (str(folder), CLOTHES_MD5, TEST_FILES["t10k-images-idx3-ubyte.gz"]):
+        assert part in str(error.value)
+    assert_complete(folder)  # left alone
+    with serve(RAW) as url, pytest.raises(FileNotFoundError, match="sent a file with md5"):
+        data.load_fashion_mnist(folder=tmp_path / "new", mirrors=[url])
+
+
+def test_files_of_clothes_are_fetched_and_read_like_those_of_mnist(tmp_path, monkeypatch):
+    """The published files are not here; the digits, under their own checksums, stand in for them."""
+    from torchvision.datasets import FashionMNIST
+
+    monkeypatch.setattr(FashionMNIST, "resources", list(TEST_FILES.items()))
+    with serve(RAW) as url:
+        images, labels = data.load_fashion_mnist(folder=tmp_path / "raw", mirrors=[url])
+    expected = data.load_mnist(train=False)
+    assert torch.equal(images, expected.images) and torch.equal(labels, expected.labels)
+    assert_complete(tmp_path / "raw")
+
+
+# --- all data --------------------------------------------------------------------------------------------------------
+
+
 def test_a_mark_at_the_start_and_indented_comments_do_no_harm(tmp_path):
     file = tmp_path / "letters.txt"
     text = (data.DATA_FOLDER / "letters.txt").read_text(encoding="utf-8")

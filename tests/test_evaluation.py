@@ -16,7 +16,10 @@ from helpers.evaluation import (
     outlier_score,
     pca_reconstruction,
     pixel_errors,
+    predict,
+    psnr,
     roc,
+    sharpness,
     wilson_interval,
 )
 
@@ -53,6 +56,90 @@ def test_pixel_errors_refuses_logits_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"\(4, 1, 7, 5\)") as error:
         pixel_errors(torch.zeros(shape), torch.zeros(4, 1, 7, 5))
     assert str(shape) in str(error.value)
+
+
+# --- outputs for many images -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 20, 1000])
+def test_predict_is_the_model_in_evaluation_mode_whatever_the_batch_size(batch_size):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Dropout(0.5), nn.Linear(9, 4)).double()
+    images, sizes = random_images(20, 1, 4, 3), []
+    model(images)  # in training mode: the averages of the batch norm are no longer those of a new one
+    expected = model.eval()(images)
+    averages = model[2].running_mean.clone()
+    model.train()
+    model.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
+    outputs = predict(model, images, batch_size)
+    assert outputs.shape == (20, 4) and torch.allclose(outputs, expected)
+    assert max(sizes) == min(batch_size, 20) and sum(sizes) == 20
+    assert not model.training and not outputs.requires_grad
+    assert torch.equal(model[2].running_mean, averages)
+
+
+# --- quality of images -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"), [(1.0, 0.0), (0.1, 20.0), (-0.1, 20.0), (0.01, 40.0), (0.5, 10 * math.log10(4))]
+)
+def test_psnr_of_one_and_the_same_difference_everywhere(difference, expected):
+    images = torch.zeros(3, 1, 4, 5, dtype=torch.float64)
+    assert psnr(images + difference, images).tolist() == pytest.approx([expected] * 3, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 3, 2), (4, 6), (1, 1, 28, 28)])
+def test_psnr_against_a_loop_over_the_images(shape):
+    outputs, images = random_images(*shape), random_images(*shape, seed=1)
+    errors = [np.mean((a - b) ** 2) for a, b in zip(outputs.numpy(), images.numpy(), strict=True)]
+    values = psnr(outputs, images)
+    assert values.shape == shape[:1]
+    assert np.allclose(values, [10 * math.log10(1 / error) for error in errors])
+
+
+def test_a_tenth_of_the_squared_error_is_10_decibels_and_no_error_is_infinitely_many():
+    images, noise = random_images(2, 1, 4, 3), random_images(2, 1, 4, 3, seed=1)
+    gain = psnr(images + noise / math.sqrt(10), images) - psnr(images + noise, images)
+    assert gain.tolist() == pytest.approx([10, 10])
+    assert psnr(images, images).tolist() == [math.inf] * 2
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 7, 4), (3, 1, 7, 5), (4, 35), (1, 1, 7, 5), (4, 1, 1, 1)])
+def test_psnr_refuses_outputs_of_another_shape(shape):
+    """Also of a shape that could be broadcast."""
+    with pytest.raises(ValueError, match=r"\(4, 1, 7, 5\)") as error:
+        psnr(torch.zeros(shape), torch.zeros(4, 1, 7, 5))
+    assert str(shape) in str(error.value)
+
+
+def edge(pixels, side=20):
+    """An upright edge from 0 to 1 that is smeared over so many pixels: (1, 1, side, side)."""
+    ramp = ((torch.arange(side, dtype=torch.float64) - 5) / pixels).clamp(0, 1)
+    return ramp.expand(1, 1, side, side)
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4, 10])
+def test_an_edge_smeared_over_k_pixels_counts_one_kth(pixels):
+    sharp = sharpness(edge(1))
+    assert sharp.tolist() == pytest.approx([1 / 19])  # one of 19 neighbours to the right, in every row
+    for turned in (edge(pixels), edge(pixels).mT, edge(pixels).flip(-1), 1 - edge(pixels)):
+        assert sharpness(turned).tolist() == pytest.approx([sharp.item() / pixels])
+
+
+def test_sharpness_of_constant_images_is_0_and_every_image_counts_alone():
+    constant = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64).reshape(3, 1, 1, 1).expand(3, 1, 20, 20)
+    assert sharpness(constant).tolist() == [0, 0, 0]
+    mixed = torch.cat([constant[1:2], edge(1), edge(4)])
+    assert sharpness(mixed).tolist() == pytest.approx([0, 1 / 19, 1 / 76])
+
+
+def test_noise_makes_sharpness_larger_and_the_scale_enters_as_a_square():
+    noisy = edge(4) + 0.2 * (random_images(1, 1, 20, 20) - 0.5)
+    assert sharpness(noisy) > sharpness(edge(4))
+    assert sharpness(noisy / 2).item() == pytest.approx(sharpness(noisy).item() / 4)
+    chess = (torch.arange(8).unsqueeze(1) + torch.arange(6)) % 2.0
+    assert sharpness(chess.expand(1, 1, 8, 6)).tolist() == [2]  # all neighbours differ by 1, to the right and below
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------

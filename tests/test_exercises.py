@@ -4,9 +4,11 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
-from helpers import exercises, training
-from helpers.data import load_letters
+from helpers import exercises, noise, training
+from helpers.data import load_letters, load_mnist
+from helpers.evaluation import psnr
 from helpers.models import Autoencoder
 
 IMAGES = load_letters().images
@@ -20,6 +22,136 @@ def say(capsys, check, *args):
 
 def wrong(*_):
     raise RuntimeError("a mistake")
+
+
+# --- notebook 01 -----------------------------------------------------------------------------------------------------
+
+
+def error(x, y):
+    return (x - y).square().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda x, y: ..., "not yet"),
+        (lambda x, y: None, "not yet"),
+        (wrong, "your function stopped with RuntimeError: a mistake"),
+        (lambda x: x, "your function stopped with TypeError"),
+        (lambda x, y: 20.0, "hint: return a tensor; yours returned float"),
+        (lambda x, y: psnr(x, y).mean(), "hint: expected one number for each image, shape (5,); yours has ()"),
+        (
+            lambda x, y: psnr(x, y).unsqueeze(1),
+            "hint: expected one number for each image",
+        ),
+        (lambda x, y: 10 * error(x, y).log10(), "hint: the sign"),
+        (lambda x, y: -10 * error(x, y).log(), "hint: PSNR takes the logarithm to base 10"),
+        (error, "hint: first the mean squared error"),
+        (lambda x, y: -20 * error(x, y).log10(), "hint: first the mean squared error"),
+        (lambda x, y: -10 * (x - y).abs().flatten(1).mean(1).log10(), "hint: first the mean squared error"),
+        (lambda x, y: -10 * (x - y).square().flatten(1).sum(1).log10(), "hint: first the mean squared error"),
+        (lambda x, y: torch.full((5,), torch.nan), "hint: first the mean squared error"),
+        (psnr, "right."),
+        (lambda x, y: 10 * torch.log10(1 / error(x, y)), "right."),
+        (lambda x, y: psnr(x, y).double(), "right."),
+        (lambda x, y: psnr(x.requires_grad_(), y), "right."),
+    ],
+)
+def test_psnr(capsys, answer, reply):
+    assert say(capsys, exercises.check_psnr, answer).startswith(f"Exercise 1: {reply}")
+
+
+def mixed(change=lambda u: u, shape=(400, 1, 1, 1)):
+    """An answer whose levels are `change` of numbers from U[0, 1]."""
+    return lambda x, g: noise.gaussian(x, change(torch.rand(shape, generator=g)), g)
+
+
+def mixed_by_hand(x, g):
+    sigma = torch.rand(len(x), 1, 1, 1, generator=g)
+    return x + sigma * torch.randn(x.shape, generator=g)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda x, g: ..., "not yet"),
+        (lambda x, g: None, "not yet"),
+        (wrong, "your function stopped with RuntimeError: a mistake"),
+        (lambda x: x, "your function stopped with TypeError"),
+        (lambda x, g: x.numpy(), "hint: return a tensor; yours returned ndarray"),
+        (lambda x, g: x[:3], "hint: expected images of shape (400, 1, 28, 28); yours have (3, 1, 28, 28)"),
+        (lambda x, g: noise.gaussian(x, torch.rand(400, 1, 1, 1), g), "hint: draw the levels *and* the noise"),
+        (lambda x, g: mixed()(x, None), "hint: draw the levels *and* the noise"),
+        (mixed_by_hand, "hint: cut the result to [0, 1]"),
+        (lambda x, g: x, "hint: all images have the same sigma"),
+        (lambda x, g: noise.gaussian(x, 0.5, g), "hint: all images have the same sigma"),
+        (mixed(shape=()), "hint: all images have the same sigma"),
+        (mixed(shape=(400, 1, 28, 28)), "hint: all images have the same sigma"),
+        (mixed(lambda u: u * torch.linspace(0, 1, 28).unsqueeze(1)), "hint: sigma changes inside an image"),
+        (mixed(lambda u: u / 2), "hint: sigma should be anywhere"),
+        (mixed(lambda u: u**2), "hint: sigma should be anywhere"),
+        (mixed(lambda u: u**0.5), "hint: sigma should be anywhere"),
+        (mixed(lambda u: 2 * u), "hint: sigma should be anywhere"),
+        (mixed(lambda u: 0.2 + 0.6 * u), "hint: sigma should be anywhere"),
+        (mixed(lambda u: u.round()), "hint: sigma should be anywhere"),
+        (mixed(), "right."),
+        (lambda x, g: mixed_by_hand(x, g).clamp(0, 1), "right."),
+        (lambda x, g: mixed()(x, g).double(), "right."),
+    ],
+)
+def test_mixed_noise(capsys, answer, reply):
+    assert say(capsys, exercises.check_mixed_noise, answer).startswith(f"Exercise 2: {reply}")
+
+
+@pytest.mark.parametrize("skipped", range(1, 11))
+def test_a_right_mixed_noise_is_right_whatever_it_draws(capsys, skipped):
+    def answer(x, g):
+        torch.rand(skipped, generator=g)  # numbers that it does not need
+        return mixed()(x, g)
+
+    assert "right." in say(capsys, exercises.check_mixed_noise, answer)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Images to train with and to test with, from the smaller file."""
+    images = load_mnist(train=False).images
+    return images[:9500], images[-500:]
+
+
+def make_dense():
+    return Autoencoder([784, 64, 784], activation=nn.ReLU, code_activation=nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reply"),
+    [
+        (..., "not yet"),
+        (None, "not yet"),
+        ({"batch_size": 100, "lr": ...}, "not yet"),
+        ([100, 0.1], "hint: give the settings as a dictionary, {...}; yours is a list"),
+        ({"batch_size": 100, "epochs": 10}, "hint: the number of epochs is fixed: 3; yours is 10"),
+        ({"batch_size": 100, "epochs": None}, "hint: the number of epochs is fixed: 3; yours is None"),
+        ({}, "training with these settings stopped with KeyError: 'batch_size'"),
+        ({"batch_size": 0}, "training with these settings stopped with ValueError: batch_size: expected 1 to 9500"),
+        ({"batch_size": "100"}, "training with these settings stopped with ValueError"),
+        ({"batch_size": 100.5}, "training with these settings stopped with ValueError"),
+        ({"batch_size": 100, "speed": 3}, "training with these settings stopped with TypeError"),
+        ({"batch_size": 100, "progress": True}, "training with these settings stopped with TypeError"),
+        ({"batch_size": 100, "lr": -1}, "training with these settings stopped with ValueError: lr"),
+        ({"batch_size": 100, "loss": wrong}, "training with these settings stopped with RuntimeError: a mistake"),
+        ({"batch_size": 2000, "lr": 1e-6}, "hint: the BCE on test images is 0.69"),
+        ({"batch_size": 2000, "epochs": 3}, "hint: the BCE on test images is 0."),
+        ({"batch_size": 50, "lr": 3e-3}, "the BCE on test images is below 0.15: right."),
+    ],
+)
+def test_denoiser(capsys, digits, settings, reply):
+    before = dict(settings) if isinstance(settings, dict) else settings
+    assert say(capsys, exercises.check_denoiser, settings, make_dense, *digits).startswith(f"Exercise 3: {reply}")
+    assert settings == before  # the cell may be run again
+
+
+# --- notebook 02 -----------------------------------------------------------------------------------------------------
 
 
 def errors(p, x):

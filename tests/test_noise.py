@@ -138,3 +138,60 @@ def test_std_must_be_finite_and_not_negative(std):
 def test_images_must_be_floating_point(function, dtype):
     with pytest.raises(TypeError, match=f"images: .*{dtype}"):
         function(torch.zeros(3, dtype=dtype), 0.1)
+
+
+# --- a level for each image ------------------------------------------------------------------------------------------
+
+
+def levels(*values, dtype=torch.float32):
+    return torch.tensor(values, dtype=dtype).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_image_gets_its_own_standard_deviation(dtype):
+    stds = (0, 0.01, 0.03, 0.08)
+    images = torch.full((4, 1, 200, 200), 0.5)
+    noise = gaussian(images, levels(*stds, dtype=dtype), seeded(0)) - 0.5
+    assert noise.dtype == torch.float32
+    for image, std in zip(noise, stds, strict=True):
+        assert abs(image.std() - std) <= 6 * std / math.sqrt(2 * image.numel()) + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_image_gets_its_own_p(dtype):
+    ps = (0, 0.1, 0.7, 1)
+    noisy = salt_and_pepper(torch.full((4, 1, 150, 150), 0.5), levels(*ps, dtype=dtype), seeded(0))
+    assert noisy.dtype == torch.float32
+    for image, p in zip(noisy, ps, strict=True):
+        assert_share(image == 1, p / 2)
+        assert_share(image == 0, p / 2)
+        assert_share(image == 0.5, 1 - p)
+
+
+@given(images=any_images(), noise=STRENGTHS, seed=SEEDS)
+def test_a_tensor_of_equal_levels_is_like_the_number(images, noise, seed):
+    function, strength = noise
+    before = images.clone()
+    expected = function(images, strength, seeded(seed))
+    tensor = torch.full((len(images), *[1] * (images.dim() - 1)), strength, dtype=images.dtype)
+    for level in (tensor, tensor.expand_as(images), tensor[0]):
+        kept = level.clone()
+        noisy = function(images, level, seeded(seed))
+        assert noisy.shape == images.shape and noisy.dtype == images.dtype
+        assert torch.allclose(noisy, expected, atol=1e-5)
+        assert torch.equal(level, kept)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_bad_level_among_good_ones_is_refused(bad, place):
+    values = [0.2, 0.5, 1.0]
+    values[place] = bad
+    with pytest.raises(ValueError, match=r"p is a probability: .*\[0, 1\]"):
+        salt_and_pepper(torch.zeros(3, 1, 2, 2), levels(*values))
+    if bad == 1.1:
+        gaussian(torch.zeros(3, 1, 2, 2), levels(*values))
+    else:
+        with pytest.raises(ValueError, match=r"std is a standard deviation: .*>= 0"):
+            gaussian(torch.zeros(3, 1, 2, 2), levels(*values))

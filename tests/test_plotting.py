@@ -33,7 +33,7 @@ def test_show_images_draws_every_image_once(count, sets, columns):
     for s in range(sets):
         assert np.isclose(sheet, 0.5 + s / 10).sum() == count * 35
     texts = [text.get_text() for text in ax.texts]
-    assert sorted(texts) == sorted(labels * sets + (names or []) * -(-count // columns))
+    assert sorted(texts) == sorted(labels + (names or []) * -(-count // columns))  # one title, above the first set
 
 
 def test_show_images_keeps_order_and_orientation():
@@ -41,6 +41,29 @@ def test_show_images_keeps_order_and_orientation():
     images[1, 0, 0, 4] = 1  # the second image: ink in the upper right corner
     sheet = plotting.show_images(images, columns=2).axes[0].images[0].get_array()
     assert np.argwhere(sheet == 1).tolist() == [[1, 1 + 5 + 1 + 4]]
+
+
+def test_sets_stand_below_each_other_under_one_title():
+    sets = [torch.full((3, 1, 7, 5), value) for value in (0.5, 0.6)]
+    for s in sets:
+        s[2] += 0.3  # the third image starts the second line
+    (ax,) = plotting.show_images(sets, ["a", "b", "c"], ["first", "second"], columns=2).axes
+    sheet = np.asarray(ax.images[0].get_array())
+    tops = [np.argwhere(np.isclose(sheet, value))[0, 0] for value in (0.5, 0.6, 0.8, 0.9)]
+    assert np.diff(tops).tolist() == [8, 11, 8]  # 7 pixels and a gap of 1; 3 more where a title comes between
+    places = sorted((y, x, text.get_text()) for text in ax.texts for x, y in [text.get_position()])
+    assert [(y, x, text) for y, x, text in places if text in "abc"] == [
+        (tops[0] - 1, 3, "a"),  # above the middle of its image
+        (tops[0] - 1, 9, "b"),
+        (tops[2] - 1, 3, "c"),
+    ]
+    names = [(text, y) for y, _, text in places if text not in "abc"]
+    assert names == [(name, top + 3.5) for name, top in zip(["first", "second"] * 2, tops, strict=True)]
+
+
+def test_sets_without_titles_leave_no_room_for_them():
+    sheet = plotting.show_images([torch.ones(2, 1, 7, 5), torch.ones(2, 1, 7, 5)]).axes[0].images[0].get_array()
+    assert sheet.shape == (1 + 2 * 8, 1 + 2 * 6)
 
 
 def test_curves_show_mean_and_band_and_differ_without_colour():

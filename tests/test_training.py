@@ -15,9 +15,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
-from helpers import data, training
-from helpers.models import Autoencoder
-from helpers.training import Adam, bce, evaluate, load_weights, mse, save_weights, warmup_cosine
+from helpers import data, noise, training
+from helpers.models import Autoencoder, UNet
+from helpers.training import Adam, Batches, bce, evaluate, l1, load_weights, mse, save_weights, warmup_cosine
 
 fit, fit_ensemble = partial(training.fit, progress=False), partial(training.fit_ensemble, progress=False)
 
@@ -74,7 +74,11 @@ def mse_by_hand(logits, targets):
     return (1 / (1 + np.exp(-logits)) - targets) ** 2
 
 
-@pytest.mark.parametrize(("loss", "by_hand"), [(bce, bce_by_hand), (mse, mse_by_hand)])
+def l1_by_hand(logits, targets):
+    return abs(1 / (1 + np.exp(-logits)) - targets)
+
+
+@pytest.mark.parametrize(("loss", "by_hand"), [(bce, bce_by_hand), (mse, mse_by_hand), (l1, l1_by_hand)])
 @pytest.mark.parametrize("shape", [(4, 1, 3, 2), (4, 6), (1, 6)])
 @pytest.mark.parametrize("members", [(), (1,), (5,)])
 def test_losses_by_hand(loss, by_hand, shape, members):
@@ -94,6 +98,9 @@ def test_losses_by_hand(loss, by_hand, shape, members):
         (bce, 1000.0, 0.0, 1000.0),  # no overflow
         (mse, 0.0, 1.0, 0.25),
         (mse, 1000.0, 0.0, 1.0),
+        (l1, 0.0, 1.0, 0.5),
+        (l1, 0.0, 0.25, 0.25),
+        (l1, -1000.0, 1.0, 1.0),
     ],
 )
 def test_losses_of_one_pixel(loss, logit, target, expected):
@@ -308,6 +315,253 @@ def test_fit_refuses_bad_arguments(model, name, value):
     with pytest.raises(ValueError, match=f"{name}: expected .*{value}"):
         fit(model, PAIR, **{"epochs": 3, name: value})
     assert_same(model.state_dict(), before)
+
+
+# --- fit: a step of the schedule after every batch -------------------------------------------------------------------
+
+
+def test_a_schedule_may_take_a_step_after_every_batch(model):
+    """4 batches an epoch: the history shows the rate at the start of every epoch, 4 steps after the one before."""
+    used = []
+
+    class NotingSGD(SGD):
+        def step(self, closure=None):
+            used.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    options = dict(lr=2.0, optimizer=NotingSGD, scheduler=warmup_cosine(20, 6), step_every_batch=True)
+    history = fit(model, BATCHES["a list"], epochs=5, **options)
+    expected = [2 * min(1, (i + 1) / 6) * (1 + math.cos(math.pi * i / 20)) / 2 for i in range(20)]
+    assert used == pytest.approx(expected)
+    assert history.lr == pytest.approx(expected[::4])
+
+
+def test_without_step_every_batch_the_rate_of_an_epoch_stays(model):
+    history = fit(model, BATCHES["a list"], epochs=3, scheduler=partial(LambdaLR, lr_lambda=lambda step: 0.5**step))
+    assert history.lr == pytest.approx([1e-3, 5e-4, 2.5e-4])
+
+
+def test_reduce_on_plateau_cannot_take_a_step_after_every_batch(model):
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="step_every_batch: ReduceLROnPlateau"):
+        fit(model, PAIR, epochs=3, scheduler=ReduceLROnPlateau, step_every_batch=True)
+    assert_same(model.state_dict(), before)
+    fit(model, PAIR, epochs=3, scheduler=ReduceLROnPlateau)
+
+
+# --- fit: numbers of 16 bits -----------------------------------------------------------------------------------------
+
+
+def make_unet():
+    return UNet((8, 6))
+
+
+def make_with_batch_norm():
+    return Autoencoder([64, 20, 4, 20, 64], batch_norm=True)
+
+
+@pytest.mark.parametrize("make", [make_unet, make_with_batch_norm])
+def test_numbers_of_16_bits_give_nearly_the_same_training(make):
+    images = nn.functional.pad(LETTERS, (1, 2, 1, 0))  # 8x8
+    results = {}
+    for bfloat16 in (False, True):
+        model, seen = make_seeded(0, make), []
+        last = [module for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+        last.register_forward_hook(lambda module, args, output, seen=seen: seen.append(output.dtype))
+        history = fit(model, (images, images), epochs=30, lr=0.02, bfloat16=bfloat16)
+        results[bfloat16] = history.loss
+        assert set(seen) == {torch.bfloat16 if bfloat16 else torch.float32}
+        assert all(weights.dtype == torch.float32 for weights in model.parameters())
+        assert model(images).dtype == torch.float32
+        assert evaluate(model, (images, images)) < 0.9 * history.loss[0]
+    assert results[True] == pytest.approx(results[False], rel=0.03)
+    assert results[True] != results[False]
+
+
+def test_with_numbers_of_16_bits_the_loss_and_the_validation_see_32(model):
+    kinds = []
+
+    def loss(logits, targets):
+        kinds.append((logits.dtype, torch.is_autocast_enabled("cpu")))
+        return bce(logits, targets)
+
+    fit(model, PAIR, epochs=2, loss=loss, validation=PAIR, bfloat16=True)
+    assert kinds == [(torch.float32, False)] * 4
+
+
+def test_numbers_of_64_bits_stay_as_they_are():
+    model, images = make_model().double(), LETTERS.double()
+    kinds = set()
+    fit(model, (images, images), epochs=2, loss=lambda logits, x: kinds.add(logits.dtype) or bce(logits, x))
+    assert kinds == {weights.dtype for weights in model.parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    ("known", "fast"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, False),
+        ({"architecture": "aarch64"}, False),
+        (None, False),  # a PyTorch that does not tell
+    ],
+)
+def test_whether_numbers_of_16_bits_are_fast(monkeypatch, known, fast):
+    if known is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert training.bfloat16_is_fast() is fast
+
+
+def test_this_processor_is_asked_without_an_error():
+    assert training.bfloat16_is_fast() in (True, False)
+
+
+# --- fit: a call after every epoch -----------------------------------------------------------------------------------
+
+
+def note(calls):
+    return lambda history: calls.append((len(history.loss), len(history.validation), history.seconds))
+
+
+@pytest.mark.parametrize("validation", [None, PAIR])
+def test_on_epoch_is_called_after_every_epoch_and_at_the_end(model, validation):
+    calls = []
+    history = fit(model, PAIR, epochs=3, validation=validation, on_epoch=note(calls))
+    measured = 1 if validation else 0
+    assert calls == [*((i, i * measured, 0) for i in (1, 2, 3)), (3, 3 * measured, history.seconds)]
+    assert history.seconds > 0
+
+
+def test_on_epoch_is_called_at_the_end_of_a_training_that_stops_early(model, capsys):
+    calls = []
+    fit(model, PAIR, epochs=50, lr=1e-12, optimizer=SGD, patience=2, validation=PAIR, on_epoch=note(calls))
+    assert [epoch for epoch, _, _ in calls] == [1, 2, 3, 3]
+    assert [seconds > 0 for _, _, seconds in calls] == [False, False, False, True]
+    calls.clear()
+    fit(model, Interrupted(), epochs=10, on_epoch=note(calls))
+    assert [epoch for epoch, _, _ in calls] == [1, 2, 2] and calls[-1][2] > 0
+    assert "Interrupted after 2" in capsys.readouterr().out
+
+
+def test_an_interrupt_while_on_epoch_draws_ends_the_training_too(model, capsys):
+    def draw(history):
+        if len(history.loss) == 2 and not history.seconds:
+            raise KeyboardInterrupt
+
+    history = fit(model, PAIR, epochs=10, on_epoch=draw)
+    assert (history.stopped, len(history.loss), len(history.lr)) == ("interrupted", 2, 2)
+    assert "Interrupted after 2" in capsys.readouterr().out
+
+
+def test_on_epoch_at_the_end_finds_the_model_as_it_is_left(model):
+    modes = []
+    fit(model, PAIR, epochs=2, on_epoch=lambda history: modes.append(model.training))
+    assert modes[-1] is False and len(modes) == 3
+
+
+# --- Batches ---------------------------------------------------------------------------------------------------------
+
+NUMBERS = torch.arange(10.0).reshape(10, 1, 1, 1)  # images of one pixel that say which one they are
+
+
+def numbers_of(batches):
+    """Which images come in one pass, in their order."""
+    return torch.cat([inputs.flatten() for inputs, _ in batches]).tolist()
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(1, 10), (3, 3), (5, 2), (6, 1), (10, 1)])
+def test_a_pass_gives_each_image_at_most_once(batch_size, count):
+    batches = Batches(NUMBERS, batch_size=batch_size)
+    assert len(batches) == count
+    for _ in range(3):
+        assert [len(inputs) for inputs, _ in batches] == [batch_size] * count
+        passed = numbers_of(batches)
+        assert len(passed) == len(set(passed)) == count * batch_size
+        assert set(passed) <= set(range(10))
+
+
+def test_images_left_over_in_one_pass_come_in_another():
+    batches = Batches(NUMBERS, batch_size=7)
+    missing = [set(range(10)) - set(numbers_of(batches)) for _ in range(20)]
+    assert all(len(left) == 3 for left in missing)
+    assert not set.intersection(*missing) and set.union(*missing) == set(range(10))
+
+
+def test_every_pass_has_a_new_order_and_new_noise():
+    batches = Batches(NUMBERS, batch_size=5)
+    passes = [tuple(numbers_of(batches)) for _ in range(5)]
+    assert len(set(passes)) == 5
+    grey = torch.full((1, 1, 7, 5), 0.5)
+    noisy = Batches(grey, batch_size=1, noise=partial(noise.gaussian, std=0.1))
+    first, second = (next(iter(noisy))[0] for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_two_images_in_a_batch_get_different_noise():
+    ((inputs, _),) = Batches(torch.full((2, 1, 7, 5), 0.5), batch_size=2, noise=partial(noise.gaussian, std=0.1))
+    assert not torch.equal(inputs[0], inputs[1])
+
+
+def test_the_same_seed_gives_the_same_batches_and_the_global_generator_is_left_alone():
+    def two_passes(seed):
+        batches = Batches(LETTERS, batch_size=10, noise=partial(noise.salt_and_pepper, p=0.3), seed=seed)
+        return torch.stack([torch.stack(batch) for _ in range(2) for batch in batches])
+
+    state = torch.get_rng_state()
+    first = two_passes(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)  # whatever else happens in between
+    assert torch.equal(two_passes(3), first)
+    assert not torch.equal(two_passes(4), first)
+
+
+def test_targets_are_the_inputs_without_noise_or_those_given():
+    images = torch.rand(30, 1, 4, 3, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    for inputs, targets in Batches(images, batch_size=7):
+        assert torch.equal(inputs, targets)
+    for inputs, targets in Batches(images, batch_size=7, noise=lambda x, generator: -x):
+        assert torch.equal(inputs, -targets)
+        assert all((images == target).flatten(1).all(1).any() for target in targets)
+    for inputs, targets in Batches(images, images.flatten(1)[:, :2], batch_size=7):
+        assert torch.equal(inputs.flatten(1)[:, :2], targets)  # input and target of the same image
+    noisy = Batches(images, 1 - images, batch_size=30, noise=partial(noise.gaussian, std=0.01))
+    for inputs, targets in noisy:
+        assert 0 < (inputs - (1 - targets)).abs().max() < 0.1
+    for inputs, targets in Batches(images, batch_size=7):
+        inputs.zero_(), targets.zero_()  # whatever is done to a batch, the images stay
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 33, 1000])
+def test_batches_refuse_a_size_that_does_not_fit(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size: expected 1 to 32, .* got {batch_size}$"):
+        Batches(LETTERS, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("count", [0, 1, 31])
+def test_batches_refuse_inputs_without_targets(count):
+    with pytest.raises(ValueError, match=f"32 inputs and {count} targets"):
+        Batches(LETTERS, LETTERS[:count], batch_size=1)
+
+
+def test_batches_of_no_images_are_refused():
+    with pytest.raises(ValueError, match="batch_size"):
+        Batches(LETTERS[:0], batch_size=1)
+
+
+def test_fit_takes_batches(model):
+    def train():
+        model = make_seeded(0)
+        batches = Batches(LETTERS, batch_size=8, noise=partial(noise.salt_and_pepper, p=0.1), seed=1)
+        return model, fit(model, batches, epochs=40, lr=0.02)
+
+    before = evaluate(model, PAIR)
+    (first, history), (second, _) = train(), train()
+    assert evaluate(first, PAIR) < 0.9 * before and history.loss[-1] < 0.9 * history.loss[0]
+    assert_same(second.state_dict(), first.state_dict())
 
 
 # --- fit_ensemble: the same as training alone ------------------------------------------------------------------------
@@ -526,8 +780,9 @@ def test_fit_ensemble_refuses_batch_norm():
         return nn.Sequential(nn.Linear(35, 35), nn.BatchNorm1d(35))
 
     rows = LETTERS.flatten(1)
-    with pytest.raises(ValueError, match=r"without buffers.*running_mean"):
-        fit_ensemble(make, [1, 2], rows, rows, epochs=3)
+    for make_it in (make, partial(Autoencoder, [35, 8, 2, 8, 35], batch_norm=True)):
+        with pytest.raises(ValueError, match=r"without buffers.*running_mean"):
+            fit_ensemble(make_it, [1, 2], rows, rows, epochs=3)
 
 
 @pytest.mark.parametrize(

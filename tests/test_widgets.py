@@ -2,6 +2,7 @@
 
 import base64
 import io
+from types import SimpleNamespace
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -10,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import widgets
+from helpers import training, widgets
 from helpers.data import load_letters
 from helpers.models import Autoencoder
+from helpers.training import History
 
 IMAGES, LABELS = load_letters()
 
@@ -28,7 +30,24 @@ def explorers(model):
         "latent": widgets.latent_explorer(model, IMAGES, LABELS),
         "interpolation": widgets.interpolation_explorer(model, IMAGES, LABELS, start=("b", "d")),
         "outlier": widgets.outlier_explorer(model, IMAGES, LABELS, threshold=0.1, start="a"),
+        "noise": widgets.noise_explorer(IMAGES, LABELS, {"decoded": decoded_by(model)}),
+        "noise, numbers": widgets.noise_explorer(IMAGES, range(32), most=0.4, level=0.1),
+        "direction": widgets.direction_explorer(wide_model(), IMAGES, LABELS, directions=4),
+        "direction, numbers": widgets.direction_explorer(wide_model(), IMAGES, range(32), directions=3),
     }
+
+
+def decoded_by(model):
+    return lambda noisy, level: torch.sigmoid(model(noisy))
+
+
+def wide_model():
+    """A network with a code of 4 numbers that tells letters apart, though it is not trained."""
+    torch.manual_seed(0)
+    model = Autoencoder([35, 17, 4, 17, 35])
+    for linear in (model.encoder[0], model.decoder[0], model.decoder[2]):
+        linear.weight.data *= 5
+    return model
 
 
 def parts(explorer, kind):
@@ -46,14 +65,17 @@ def pixels(explorer):
 SLIDERS = (ipywidgets.FloatSlider, ipywidgets.IntSlider)
 
 
-@pytest.mark.parametrize("name", ["latent", "interpolation", "outlier"])
+@pytest.mark.parametrize(
+    "name", ["latent", "interpolation", "outlier", "noise", "noise, numbers", "direction", "direction, numbers"]
+)
 def test_every_slider_moves_the_picture_over_its_whole_range(model, name):
     explorer = explorers(model)[name]
     shape, figures = pixels(explorer).shape, plt.get_fignums()
     for slider in parts(explorer, SLIDERS):
         assert slider.description.endswith(")")  # the unit stands in brackets
         seen = set()
-        for value in (slider.min, (slider.min + slider.max) // 2 + 0.5 * isinstance(slider.max, float), slider.max):
+        middle = (slider.min + slider.max) / 2
+        for value in (slider.min, middle if isinstance(slider.max, float) else int(middle), slider.max):
             slider.value = value
             seen.add(pixels(explorer).tobytes())
             assert pixels(explorer).shape == shape  # nothing jumps
@@ -68,7 +90,7 @@ def test_every_choice_draws(model):
             for _, value in dropdown.options:
                 dropdown.value = value
                 pictures.add(pixels(explorer).tobytes())
-            assert len(pictures) == len(LABELS)
+            assert len(pictures) == len(dropdown.options)
 
 
 def test_the_picture_is_the_decoded_code(model):
@@ -147,3 +169,272 @@ def test_text_names_the_nearest_letter(model):
 def test_a_code_that_is_no_plane_is_refused():
     with pytest.raises(ValueError, match="latent_dim 2, got 3"):
         widgets.latent_explorer(Autoencoder([35, 10, 3, 10, 35]), IMAGES, LABELS)
+
+
+# --- the explorer of the noise ---------------------------------------------------------------------------------------
+
+
+def panel(explorer, i, height=168):
+    """The values 0 to 255 of the i-th letter in the picture, 255 is white."""
+    scale = height // 7
+    left = i * (5 * scale + 16) + 8
+    return pixels(explorer)[8 + 5 : 8 + 7 * scale : scale, left + 5 : left + 5 * scale : scale, 0].astype(float)
+
+
+def as_shown(image):
+    return 255 - 255 * image.detach().reshape(7, 5).numpy()
+
+
+def noise_parts(explorer):
+    """The controls: letter, kind, level, button."""
+    letter, kind = parts(explorer, ipywidgets.Dropdown)
+    return letter, kind, *parts(explorer, SLIDERS), *parts(explorer, ipywidgets.Button)
+
+
+def test_the_noisy_picture_is_the_image_with_this_noise(model):
+    explorer = widgets.noise_explorer(IMAGES, LABELS, {"decoded": decoded_by(model)}, level=0.3, start=5, seed=7)
+    letter, kind, level, _ = noise_parts(explorer)
+    for name, function in widgets.NOISE_KINDS.items():
+        for index in (5, 0, 31):
+            for value in (0.0, 0.25, 1.0):
+                letter.value, kind.value, level.value = index, name, value
+                noisy = function(IMAGES[index : index + 1], value, generator=torch.Generator().manual_seed(7))
+                assert np.abs(panel(explorer, 0) - as_shown(IMAGES[index])).max() <= 1
+                assert np.abs(panel(explorer, 1) - as_shown(noisy)).max() <= 1
+                assert np.abs(panel(explorer, 2) - as_shown(torch.sigmoid(model(noisy)))).max() <= 1
+                (text,) = parts(explorer, ipywidgets.Label)
+                assert text.value == f"{name}, level {value:.2f}, draw 7"
+
+
+def test_the_starting_values_are_those_asked_for():
+    explorer = widgets.noise_explorer(IMAGES, LABELS, level=0.3, most=2.0, start=5)
+    letter, kind, level, _ = noise_parts(explorer)
+    assert (letter.value, kind.value) == (5, "Gaussian (sigma)")
+    assert (level.value, level.min, level.max) == (0.3, 0, 2)
+
+
+def test_kind_changes_the_picture():
+    explorer = widgets.noise_explorer(1 - IMAGES / 2, LABELS, level=0.5)
+    _, kind, _, _ = noise_parts(explorer)
+    gaussian = panel(explorer, 1)
+    kind.value = "salt and pepper (p)"
+    paper_and_grey = {0.0, 127.0, 128.0, 255.0}
+    assert set(panel(explorer, 1).flatten()) <= paper_and_grey and not set(gaussian.flatten()) <= paper_and_grey
+
+
+def test_the_draw_stays_until_the_button_is_pressed():
+    explorer = widgets.noise_explorer(torch.full((3, 1, 7, 5), 0.5), ["a", "b", "c"], level=0.2)
+    _, kind, level, button = noise_parts(explorer)
+    kind.value = "salt and pepper (p)"
+    first, original, hit = pixels(explorer), panel(explorer, 0), {}
+    for value in (0.6, 0.9, 0.2):
+        level.value = value
+        hit[value] = panel(explorer, 1) != original
+    assert np.array_equal(pixels(explorer), first)
+    assert 0 < hit[0.2].sum() < hit[0.6].sum() < hit[0.9].sum()
+    assert not (hit[0.2] & ~hit[0.6]).any()  # more noise hits the same pixels, and others
+    button.click()
+    assert np.array_equal(panel(explorer, 0), original)
+    assert not np.array_equal(panel(explorer, 1) != original, hit[0.2])
+    assert parts(explorer, ipywidgets.Label)[0].value.endswith("level 0.20, draw 1")
+
+
+def test_the_same_seed_gives_the_same_noise_and_the_button_goes_on_from_there():
+    first, second, other = (widgets.noise_explorer(IMAGES, LABELS, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(pixels(first), pixels(second))
+    assert not np.array_equal(pixels(first), pixels(other))
+    parts(first, ipywidgets.Button)[0].click()
+    assert np.array_equal(panel(first, 1), panel(other, 1))
+
+
+def test_denoisers_get_the_noisy_image_and_the_level():
+    calls = []
+
+    def denoise(noisy, level):
+        calls.append((noisy.clone(), level))
+        return noisy.flatten(1)  # rows will do
+
+    explorer = widgets.noise_explorer(IMAGES, LABELS, {"a": denoise, "b": lambda noisy, level: 1 - noisy}, level=0.4)
+    ((noisy, level),) = calls
+    assert noisy.shape == (1, 1, 7, 5) and level == 0.4
+    assert np.array_equal(panel(explorer, 2), panel(explorer, 1))
+    assert np.abs(panel(explorer, 3) - (255 - panel(explorer, 1))).max() <= 1
+
+
+def test_captions_get_the_pixels_and_the_clean_image_and_a_line_each():
+    calls = []
+
+    def caption(pixels, image):
+        calls.append((pixels, image))
+        return "caption"
+
+    one, two, none = (
+        widgets.noise_explorer(IMAGES, LABELS, {"inverted": lambda x, level: 1 - x}, captions, start=4)
+        for captions in ([caption], [widgets.psnr_caption, caption], [])
+    )
+    assert len(calls) == 4
+    assert all(torch.equal(image, IMAGES[4:5]) for _, image in calls)
+    assert torch.allclose(calls[0][0], 1 - calls[1][0])
+    assert pixels(two).shape[0] == pixels(one).shape[0] + 18 and pixels(one).shape[0] == pixels(none).shape[0]
+    assert not np.array_equal(pixels(one)[168 + 14 :, 136:], pixels(none)[168 + 14 :, 136:])
+
+
+@pytest.mark.parametrize(("difference", "expected"), [(0.1, "20.0 dB"), (0.5, "6.0 dB"), (0, "inf dB")])
+def test_the_caption_is_the_psnr(difference, expected):
+    zeros = torch.zeros(1, 1, 7, 5)
+    assert widgets.psnr_caption(zeros + difference, zeros) == expected
+
+
+def test_other_kinds_of_noise_can_be_given():
+    kinds = {"nothing (1)": lambda x, level, generator: x, "stripes (1)": lambda x, level, generator: x * 0 + level}
+    explorer = widgets.noise_explorer(IMAGES, LABELS, kinds=kinds, level=0.2)
+    _, kind, _, _ = noise_parts(explorer)
+    assert np.array_equal(panel(explorer, 1), panel(explorer, 0))
+    kind.value = "stripes (1)"
+    assert (panel(explorer, 1) == 204).all()
+
+
+@pytest.mark.parametrize("labels", [range(32), torch.arange(32), list(range(32))])
+def test_images_without_names_are_chosen_by_number(labels):
+    for explorer in (
+        widgets.noise_explorer(IMAGES, labels, start=9),
+        widgets.direction_explorer(wide_model(), IMAGES, labels, directions=2, start=9),
+    ):
+        slider = parts(explorer, ipywidgets.IntSlider)[0]
+        assert (slider.value, slider.min, slider.max) == (9, 0, 31)
+        assert np.abs(panel(explorer, 0) - as_shown(IMAGES[9])).max() <= 1
+
+
+# --- the explorer of the directions ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", [1, 2, 3, 4])
+def test_a_step_is_one_standard_deviation_along_a_principal_direction(direction):
+    """Against the eigenvectors of the covariance; which way along them is + is anybody's choice."""
+    model = wide_model()
+    explorer = widgets.direction_explorer(model, IMAGES, LABELS, directions=4, start=2)
+    number, amount = parts(explorer, SLIDERS)
+    codes = model.encode(IMAGES).detach().double()
+    variances, axes = torch.linalg.eigh(torch.cov(codes.T))
+    step = (axes[:, -direction] * variances[-direction].sqrt()).float()
+    number.value = direction
+    found, expected = [], []
+    for value in (-2.0, 2.0):
+        amount.value = value
+        found.append(panel(explorer, 2))
+        expected.append(as_shown(torch.sigmoid(model.decode(model.encode(IMAGES[2:3]) + value * step))))
+    if np.abs(found[0] - expected[0]).max() > 2:
+        expected.reverse()
+    assert np.abs(np.array(found) - expected).max() <= 2
+    assert np.abs(found[0] - found[1]).max() > 10
+    (text,) = parts(explorer, ipywidgets.Label)
+    share = float(variances[-direction] / variances.sum())
+    assert text.value == f"The image is a b. Direction {direction} has {share:.0%} of the variance of the codes."
+
+
+def test_no_step_changes_nothing_and_the_letter_can_be_chosen():
+    model = wide_model()
+    explorer = widgets.direction_explorer(model, IMAGES, LABELS, directions=4)
+    (letter,), (_, amount) = parts(explorer, ipywidgets.Dropdown), parts(explorer, SLIDERS)
+    amount.value = 0
+    for index in (0, 7, 31):
+        letter.value = index
+        assert np.abs(panel(explorer, 0) - as_shown(IMAGES[index])).max() <= 1
+        assert np.abs(panel(explorer, 1) - as_shown(torch.sigmoid(model(IMAGES[index : index + 1])))).max() <= 1
+        assert np.array_equal(panel(explorer, 2), panel(explorer, 1))
+
+
+def test_the_new_explorers_leave_the_global_generator_alone(model):
+    wide = wide_model()
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    for explorer in (
+        widgets.noise_explorer(IMAGES, LABELS, {"decoded": decoded_by(model)}),
+        widgets.direction_explorer(wide, IMAGES, LABELS, directions=4),
+    ):
+        for button in parts(explorer, ipywidgets.Button):
+            button.click()
+        for slider in parts(explorer, SLIDERS):
+            slider.value = slider.max
+        for dropdown in parts(explorer, ipywidgets.Dropdown):
+            dropdown.value = dropdown.options[-1][1]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# --- the curve of a training -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """Stands in for the notebook: keeps the pictures that are shown, and the clock, which the test sets."""
+    screen = SimpleNamespace(shown=[], updated=[], axes=[], now=100.0)
+
+    def display(picture, display_id):
+        assert display_id is True
+        screen.shown.append(picture)
+        return SimpleNamespace(update=screen.updated.append)
+
+    def plot_curves(*args, plot=widgets.plot_curves, **kwargs):
+        screen.axes.append(plot(*args, **kwargs))
+        return screen.axes[-1]
+
+    monkeypatch.setattr(widgets, "display", display)
+    monkeypatch.setattr(widgets, "plot_curves", plot_curves)
+    monkeypatch.setattr(widgets, "time", SimpleNamespace(perf_counter=lambda: screen.now))
+    return screen
+
+
+def test_a_curve_shows_losses_and_limits(screen):
+    history = History(loss=[0.5, 0.25, 0.125], validation=[0.6, 0.4, 0.3])
+    widgets.LiveCurve("BCE (nats)", {"the best": 0.1, "the mean image": 0.7})(history)
+    (ax,) = screen.axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+    assert lines["training"] == history.loss and lines["validation"] == history.validation
+    assert lines["the best"] == [0.1, 0.1] and lines["the mean image"] == [0.7, 0.7]
+    assert list(ax.lines[0].get_xdata()) == [1, 2, 3]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
+    assert len({(line.get_color(), str(line.get_linestyle())) for line in ax.lines}) == 4
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("epochs", "BCE (nats)", "epoch 3: 0.1250")
+    (picture,) = screen.shown
+    assert Image.open(io.BytesIO(picture._repr_png_())).size == (480, 224)
+
+
+def test_a_curve_without_validation_and_limits_is_one_line(screen):
+    widgets.LiveCurve("BCE (nats)")(History(loss=[0.5]))
+    assert [line.get_label() for line in screen.axes[0].lines] == ["training"]
+
+
+def test_a_curve_is_drawn_once_a_second_and_at_the_end_whatever_the_time(screen):
+    live, history = widgets.LiveCurve("BCE (nats)"), History()
+    live(history)
+    assert not screen.shown  # there is nothing to see yet
+    drawn = []
+    for i in range(50):
+        screen.now = 100 + 0.1 * i
+        history.loss.append(1 / (1 + i))
+        live(history)
+        drawn.append(len(screen.shown) + len(screen.updated))
+    assert drawn[0] == 1 and drawn[8] == 1 and 4 <= drawn[-1] <= 5
+    history.seconds = 5.0
+    live(history)
+    assert len(screen.shown) + len(screen.updated) == drawn[-1] + 1
+    assert screen.axes[-1].get_title().startswith("epoch 50: ")
+    assert len(screen.shown) == 1  # one picture that changes
+    assert len({picture._repr_png_() for picture in screen.shown + screen.updated}) == drawn[-1] + 1
+
+
+def test_a_curve_that_follows_a_training(screen, model):
+    figures, before = plt.get_fignums(), torch.get_rng_state()
+    live = widgets.LiveCurve("BCE (nats)", {"no better": 0.0})
+    pair = (IMAGES, IMAGES)
+    history = training.fit(model, pair, epochs=30, validation=pair, on_epoch=live, progress=False)
+    assert len(screen.shown) == len(screen.updated) == 1  # the clock stands still: the first epoch, and the end
+    assert list(screen.axes[-1].lines[0].get_ydata()) == history.loss
+    assert screen.axes[-1].get_title() == f"epoch 30: {history.loss[-1]:.4f}"
+    assert plt.get_fignums() == figures
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_where_pictures_cannot_be_shown_a_line_stands_for_them(capsys, model):
+    training.fit(model, (IMAGES, IMAGES), epochs=1, on_epoch=widgets.LiveCurve("BCE (nats)"), progress=False)
+    assert set(capsys.readouterr().out.splitlines()) == {"the loss, epoch by epoch"}

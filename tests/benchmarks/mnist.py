@@ -1,0 +1,154 @@
+"""What notebook 01 quotes but has no time to run: learning rates for its table, the U-Net at noise 0.4, and speed.
+
+    python tests/benchmarks/mnist.py [rates] [unet] [epoch]    # by default all three, about ten minutes
+
+Each part replaces its own entry in data/mnist_runs.json.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import MNIST
+from torchvision.transforms import ToTensor
+
+from helpers import data, evaluation, noise, training
+from helpers.files import write_atomically
+from helpers.models import Autoencoder, UNet
+
+RECORD = data.DATA_FOLDER / "mnist_runs.json"
+SIZES = [784, 512, 256, 128, 64, 32, 64, 128, 256, 512, 784]
+LOSSES = {"BCE": training.bce, "MSE": training.mse, "L1": training.l1}
+OPTIMIZERS = {  # and the rates that are tried
+    "SGD": (partial(torch.optim.SGD, momentum=0.9), (0.3, 1, 3, 10, 30, 100)),
+    "RMSprop": (torch.optim.RMSprop, (0.0003, 0.001, 0.003, 0.01)),
+    "Adam": (training.Adam, (0.001, 0.003, 0.01, 0.03)),
+    "AdamW": (partial(torch.optim.AdamW, fused=True), (0.001, 0.003, 0.01, 0.03)),
+}
+SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5  # as in the notebook, with seeds of its own
+
+
+def dense():
+    return Autoencoder(SIZES, activation=nn.LeakyReLU, code_activation=nn.Identity, batch_norm=True)
+
+
+def train(model, images, std, epochs, lr, batch_size, seed=0, **settings):
+    batches = training.Batches(images, batch_size=batch_size, noise=partial(noise.gaussian, std=std), seed=seed)
+    steps = epochs * len(batches)
+    schedule = training.warmup_cosine(steps, steps // 5)
+    return training.fit(
+        model, batches, epochs=epochs, lr=lr, scheduler=schedule, step_every_batch=True, progress=False, **settings
+    )
+
+
+def rates(images):
+    """For each loss and optimizer the rate with the best mean PSNR on 5,000 training images that were left out."""
+    left_out = images[-5000:]
+    noisy = noise.gaussian(left_out, STD, torch.Generator().manual_seed(1))
+    found = {}
+    for (loss, (optimizer, tried)), name in zip(
+        product(LOSSES.values(), OPTIMIZERS.values()), product(LOSSES, OPTIMIZERS), strict=True
+    ):
+        scores = {}
+        for lr in tried:
+            values = []
+            for seed in SEEDS:
+                torch.manual_seed(100 + seed)
+                model = dense()
+                try:
+                    train(model, images[:SUBSET], STD, EPOCHS, lr, 128, seed, loss=loss, optimizer=optimizer)
+                except FloatingPointError:  # too high a rate: the loss is not a number any more
+                    values.append(float("-inf"))
+                    continue
+                outputs = torch.sigmoid(evaluation.predict(model, noisy))
+                values.append(evaluation.psnr(outputs, left_out).mean().item())
+            scores[lr] = sum(values) / len(values)
+        best = max(scores, key=scores.get)
+        print(*name, {lr: round(score, 2) for lr, score in scores.items()}, "best", best, flush=True)
+        found[" ".join(name)] = {"best": best, "psnr": {str(lr): round(s, 2) for lr, s in scores.items()}}
+    return found
+
+
+def unet(images):
+    """The U-Net at noise 0.4, as in Keras' own example of a denoising autoencoder: test BCE."""
+    test = data.load_mnist(train=False).images
+    torch.manual_seed(1)
+    model = UNet()
+    fast = {"optimizer": partial(training.Adam, betas=(0.9, 0.99)), "bfloat16": training.bfloat16_is_fast()}
+    history = train(model, images, 0.4, 14, 0.02, 128, **fast)
+    outputs = evaluation.predict(model, noise.gaussian(test, 0.4, torch.Generator().manual_seed(2)))
+    return {
+        "bce": round(training.bce(outputs, test).mean().item(), 5),
+        "psnr": round(evaluation.psnr(torch.sigmoid(outputs), test).mean().item(), 2),
+        "epochs": len(history.loss),
+        "seconds": round(history.seconds, 1),
+        "weights": sum(p.numel() for p in model.parameters()),
+        "bfloat16": fast["bfloat16"],
+    }
+
+
+def epoch(images):
+    """Seconds of one epoch of the dense network, three ways, side by side, batches of 256, the best of three."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "MNIST" / "raw"
+        shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", raw)
+        usual_data = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
+        loader = DataLoader(usual_data, batch_size=256, shuffle=True)
+        times = {"DataLoader": [], "from memory": [], "from memory, bfloat16": [], "products alone": []}
+        for _ in range(3):
+            times["DataLoader"].append(_usual_epoch(loader))
+            for name, bfloat16 in (("from memory", False), ("from memory, bfloat16", True)):
+                model = dense()
+                history = train(model, images, STD, 1, 0.01, 256, bfloat16=bfloat16)
+                times[name].append(history.seconds)
+            times["products alone"].append(_products(dense(), 256) * (len(images) // 256))
+    best = {name: round(min(values), 2) for name, values in times.items()}
+    print(best)
+    return best
+
+
+def _usual_epoch(loader):
+    """The loop of most tutorials."""
+    model = dense()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    start = time.perf_counter()
+    for images, _ in loader:
+        noisy = (images + STD * torch.randn_like(images)).clamp(0, 1)
+        loss = nn.functional.binary_cross_entropy_with_logits(model(noisy), images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def _products(model, n, repeats=30):
+    """Seconds of the matrix products of one training step: outputs, gradients of weights, gradients of inputs."""
+    shapes = [layer.weight.shape for layer in (*model.encoder, *model.decoder) if isinstance(layer, nn.Linear)]
+    layers = [
+        (torch.randn(n, inside), torch.randn(outside, inside), torch.randn(n, outside)) for outside, inside in shapes
+    ]
+    start = time.perf_counter()
+    for _ in range(repeats):
+        for i, (inputs, weights, outputs) in enumerate(layers):
+            inputs @ weights.T
+            outputs.T @ inputs
+            if i:  # nobody needs the gradient of the images
+                outputs @ weights
+    return (time.perf_counter() - start) / repeats
+
+
+if __name__ == "__main__":
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    digits = data.load_mnist().images
+    for part in sys.argv[1:] or ["rates", "unet", "epoch"]:
+        record[part] = {"rates": rates, "unet": unet, "epoch": epoch}[part](digits)
+        write_atomically(RECORD, (json.dumps(record, indent=1) + "\n").encode())
+        print(part, "->", RECORD.name)
