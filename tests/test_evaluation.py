@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from helpers.data import load_letters
 from helpers.evaluation import (
+    bayes_denoiser,
     bootstrap_interval,
     nearest,
     outlier_score,
@@ -22,6 +24,7 @@ from helpers.evaluation import (
     sharpness,
     wilson_interval,
 )
+from helpers.noise import salt_and_pepper
 
 
 def random_images(*shape, seed=0):
@@ -253,6 +256,117 @@ def test_pca_of_few_images():
     assert torch.allclose(pca_reconstruction(IMAGES[:3], 3), IMAGES[:3], atol=1e-9)
     with pytest.raises(ValueError, match="expected 0 to 3"):
         pca_reconstruction(IMAGES[:3], 4)
+
+
+# --- the best denoiser -----------------------------------------------------------------------------------------------
+
+THREE = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0], [1, 0, 1, 1]], dtype=torch.float64)
+ALL_16 = torch.tensor(list(product([0, 1], repeat=4)), dtype=torch.float64)
+LETTERS = load_letters().images
+
+
+def probability(noisy, letter, p):
+    """Of one noisy pattern, given the letter: pixel by pixel, from what salt and pepper do."""
+    return math.prod((p / 2 if a != b else 1 - p / 2) for a, b in zip(noisy.tolist(), letter.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.8, 1.0])
+@pytest.mark.parametrize("shape", [(4,), (1, 2, 2)])
+def test_bayes_denoiser_against_bayes_rule_on_all_noisy_patterns(p, shape):
+    output = bayes_denoiser(ALL_16.reshape(16, *shape), THREE.reshape(3, *shape), p)
+    assert output.shape == (16, *shape)
+    for noisy, pixels in zip(ALL_16, output.flatten(1), strict=True):
+        joint = [probability(noisy, letter, p) / 3 for letter in THREE]
+        expected = sum(weight * letter for weight, letter in zip(joint, THREE, strict=True)) / sum(joint)
+        assert pixels.tolist() == pytest.approx(expected.tolist(), abs=1e-9)
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.6, 0.9])
+def test_no_answer_has_fewer_wrong_pixels_than_the_bayes_denoiser(p):
+    """For every noisy pattern all 16 answers are tried: the expected number of wrong pixels of each."""
+    distance = (ALL_16.unsqueeze(1) - THREE).abs().sum(dim=2)  # (answer, letter)
+    for noisy, pixels in zip(ALL_16, bayes_denoiser(ALL_16, THREE, p), strict=True):
+        joint = torch.tensor([probability(noisy, letter, p) for letter in THREE], dtype=torch.float64)
+        wrong = distance @ joint
+        answer = int(((pixels > 0.5) == ALL_16).all(dim=1).nonzero())
+        assert wrong[answer] <= wrong.min() + 1e-12
+        assert wrong.max() > wrong.min() + 1e-3
+
+
+@pytest.mark.parametrize("p", [0, 1e-320, 1e-30, 1e-9, 1e-4])
+def test_with_hardly_any_noise_every_letter_comes_back(p):
+    assert torch.allclose(bayes_denoiser(LETTERS, LETTERS, p), LETTERS, atol=1e-3)
+    assert torch.allclose(bayes_denoiser(THREE, THREE, p), THREE, atol=1e-3)
+
+
+@pytest.mark.parametrize("p", [0, 1e-320, 1e-30, 1e-9])
+def test_with_hardly_any_noise_a_pattern_between_two_letters_gives_their_mean(p):
+    letters = torch.tensor([[0.0, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+    output = bayes_denoiser(torch.tensor([[0.0, 0, 0, 1], [0, 1, 1, 1]]), letters, p)
+    assert torch.allclose(output, torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]), atol=1e-6)
+
+
+def test_with_nothing_but_noise_the_mean_letter_is_all_there_is():
+    noisy = salt_and_pepper(LETTERS, 1.0, torch.Generator().manual_seed(0))
+    assert torch.allclose(bayes_denoiser(noisy, LETTERS, 1), LETTERS.mean(dim=0).expand_as(LETTERS), atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0, 1e-9, 0.1, 0.5, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_bayes_denoiser_gives_pixel_values(p, dtype):
+    letters = LETTERS.to(dtype)
+    noisy = salt_and_pepper(letters.repeat(20, 1, 1, 1), p, torch.Generator().manual_seed(0))
+    before = noisy.clone()
+    output = bayes_denoiser(noisy, letters, p)
+    assert output.dtype == dtype and output.shape == noisy.shape
+    assert output.min() >= 0 and output.max() <= 1 + 1e-6  # to rounding
+    assert torch.equal(noisy, before)
+
+
+def simulated(p):
+    """Noisy letters after the Bayes denoiser, and the clean ones."""
+    clean = LETTERS.repeat(300, 1, 1, 1)
+    return bayes_denoiser(salt_and_pepper(clean, p, torch.Generator().manual_seed(1)), LETTERS, p), clean
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5, 0.8])
+def test_where_the_bayes_denoiser_says_one_third_a_third_of_the_pixels_are_ink(p):
+    output, clean = simulated(p)
+    for low in (0.1, 0.3, 0.5, 0.7):
+        here = (output > low) & (output <= low + 0.2)
+        assert here.sum() > 500
+        assert clean[here].mean().item() == pytest.approx(output[here].mean().item(), abs=0.05)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.8])
+def test_the_bayes_denoiser_knows_how_many_of_its_pixels_are_wrong(p):
+    output, clean = simulated(p)
+    errors = pixel_errors(output - 0.5, clean).double()
+    promised = torch.minimum(output, 1 - output).flatten(1).sum(dim=1).mean().item()
+    assert errors.mean().item() == pytest.approx(promised, abs=4 * errors.std().item() / math.sqrt(len(clean)))
+    assert errors.mean() < 35 * p / 2  # doing nothing
+
+
+@pytest.mark.parametrize("p", [-0.01, 1.01, math.nan, math.inf])
+def test_bayes_denoiser_refuses_a_p_that_is_no_probability(p):
+    with pytest.raises(ValueError, match=f"p is a probability: .* got {p}"):
+        bayes_denoiser(LETTERS, LETTERS, p)
+
+
+@pytest.mark.parametrize("bad", [0.5, -1.0, 2.0, math.nan])
+def test_bayes_denoiser_refuses_grey(bad):
+    grey = LETTERS.clone()
+    grey[3, 0, 2, 1] = bad
+    for name, images in (("noisy", (grey, LETTERS)), ("letters", (LETTERS, grey))):
+        with pytest.raises(ValueError, match=f"{name}: expected the values 0 and 1, got"):
+            bayes_denoiser(*images, 0.1)
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 5, 7), (4, 35), (4, 7, 5), (1, 7, 5)])
+def test_bayes_denoiser_refuses_images_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"shape \(N, \(1, 7, 5\)\)") as error:
+        bayes_denoiser(torch.zeros(shape), LETTERS, 0.1)
+    assert str(shape) in str(error.value)
 
 
 # --- nearest ---------------------------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from helpers import exercises, noise, training
 from helpers.data import load_letters, load_mnist
-from helpers.evaluation import psnr
+from helpers.evaluation import bayes_denoiser, psnr
 from helpers.models import Autoencoder
 
 IMAGES = load_letters().images
@@ -22,6 +23,12 @@ def say(capsys, check, *args):
 
 def wrong(*_):
     raise RuntimeError("a mistake")
+
+
+def at_first(function, then):
+    """An answer that is `function` in the first call, and `then` from the second call on."""
+    functions = iter([function])
+    return lambda *args: next(functions, then)(*args)
 
 
 # --- notebook 01 -----------------------------------------------------------------------------------------------------
@@ -71,6 +78,11 @@ def mixed_by_hand(x, g):
     return x + sigma * torch.randn(x.shape, generator=g)
 
 
+def mixed_in_place(x, g):
+    sigma = torch.rand(len(x), 1, 1, 1, generator=g)
+    return x.add_(sigma * torch.randn(x.shape, generator=g)).clamp_(0, 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "reply"),
     [
@@ -88,6 +100,8 @@ def mixed_by_hand(x, g):
         (mixed(shape=()), "hint: all images have the same sigma"),
         (mixed(shape=(400, 1, 28, 28)), "hint: all images have the same sigma"),
         (mixed(lambda u: u * torch.linspace(0, 1, 28).unsqueeze(1)), "hint: sigma changes inside an image"),
+        (mixed(lambda u: u.repeat_interleave(14, 2), (400, 1, 2, 1)), "hint: sigma changes inside an image"),
+        (mixed(lambda u: u.repeat_interleave(14, 3), (400, 1, 1, 2)), "hint: sigma changes inside an image"),
         (mixed(lambda u: u / 2), "hint: sigma should be anywhere"),
         (mixed(lambda u: u**2), "hint: sigma should be anywhere"),
         (mixed(lambda u: u**0.5), "hint: sigma should be anywhere"),
@@ -97,6 +111,10 @@ def mixed_by_hand(x, g):
         (mixed(), "right."),
         (lambda x, g: mixed_by_hand(x, g).clamp(0, 1), "right."),
         (lambda x, g: mixed()(x, g).double(), "right."),
+        (mixed_in_place, "right."),
+        (at_first(mixed(), wrong), "your function stopped with RuntimeError: a mistake"),
+        (at_first(mixed(), lambda x, g: None), "not yet"),
+        (at_first(mixed(), lambda x, g: mixed()(x, g)[:3]), "hint: draw the levels *and* the noise"),
     ],
 )
 def test_mixed_noise(capsys, answer, reply):
@@ -136,6 +154,7 @@ def make_dense():
         ({"batch_size": 0}, "training with these settings stopped with ValueError: batch_size: expected 1 to 9500"),
         ({"batch_size": "100"}, "training with these settings stopped with ValueError"),
         ({"batch_size": 100.5}, "training with these settings stopped with ValueError"),
+        ({"batch_size": np.array([1, 2])}, "training with these settings stopped with ValueError: batch_size"),
         ({"batch_size": 100, "speed": 3}, "training with these settings stopped with TypeError"),
         ({"batch_size": 100, "progress": True}, "training with these settings stopped with TypeError"),
         ({"batch_size": 100, "lr": -1}, "training with these settings stopped with ValueError: lr"),
@@ -228,3 +247,143 @@ def test_halfway(capsys, answer, reply):
 )
 def test_recipe(capsys, settings, reply):
     assert reply in say(capsys, exercises.check_recipe, settings, lambda: Autoencoder([35, 17, 2, 17, 35]), IMAGES)
+
+
+# --- notebook 03 -----------------------------------------------------------------------------------------------------
+
+
+def salt_and_pepper(salt=0.5, pepper=0.5, shape=(500, 1, 7, 5)):
+    """An answer with these shares of p; by default it is right."""
+
+    def answer(x, p, g):
+        u = torch.rand(shape, generator=g)
+        return torch.where(u < salt * p, 1.0, torch.where(u > 1 - pepper * p, 0.0, x))
+
+    return answer
+
+
+def salt_and_pepper_in_place(x, p, g):
+    u = torch.rand(x.shape, generator=g)
+    x[u < p] = 0.0
+    x[u < p / 2] = 1.0
+    return x
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda x, p, g: ..., "not yet"),
+        (lambda x, p, g: None, "not yet"),
+        (wrong, "your function stopped with RuntimeError: a mistake"),
+        (lambda x, p: x, "your function stopped with TypeError"),
+        (at_first(salt_and_pepper(), wrong), "your function stopped with RuntimeError: a mistake"),
+        (at_first(salt_and_pepper(), lambda x, p, g: None), "not yet"),
+        (lambda x, p, g: 0.4, "hint: return a tensor; yours returned float"),
+        (lambda x, p, g: x[:3], "hint: expected images of shape (500, 1, 7, 5); yours have (3, 1, 7, 5)"),
+        (lambda x, p, g: noise.salt_and_pepper(x, p), "hint: draw the random numbers with generator=generator"),
+        (lambda x, p, g: noise.gaussian(x, p, g), "hint: a pixel is replaced by 1 or by 0, or it stays"),
+        (lambda x, p, g: 2 * noise.salt_and_pepper(x, p, g), "hint: a pixel is replaced by 1 or by 0, or it stays"),
+        (lambda x, p, g: x, "hint: too many pixels stay"),
+        (salt_and_pepper(0.25, 0.25), "hint: too many pixels stay"),
+        (salt_and_pepper(0.5, 0), "hint: too many pixels stay"),
+        (salt_and_pepper(1, 1), "hint: too many pixels are replaced"),
+        (lambda x, p, g: torch.zeros_like(x), "hint: too many pixels are replaced"),
+        (salt_and_pepper(1, 0), "hint: there should be as much salt (1) as pepper (0)"),
+        (salt_and_pepper(0.25, 0.75), "hint: there should be as much salt (1) as pepper (0)"),
+        (salt_and_pepper(shape=(500, 1, 1, 1)), "hint: every pixel of every image needs a random number of its own"),
+        (salt_and_pepper(shape=(1, 1, 7, 5)), "hint: "),  # which one depends on the 35 numbers
+        (salt_and_pepper(), "right."),
+        (noise.salt_and_pepper, "right."),
+        (lambda x, p, g: noise.salt_and_pepper(x, p, g).double(), "right."),
+        (salt_and_pepper_in_place, "right."),
+    ],
+)
+def test_salt_and_pepper(capsys, answer, reply):
+    assert say(capsys, exercises.check_salt_and_pepper, answer).startswith(f"Exercise 1: {reply}")
+
+
+@pytest.mark.parametrize("skipped", range(1, 11))
+def test_a_right_salt_and_pepper_is_right_whatever_it_draws(capsys, skipped):
+    def answer(x, p, g):
+        torch.rand(skipped, generator=g)  # numbers that it does not need
+        return salt_and_pepper()(x, p, g)
+
+    assert "right." in say(capsys, exercises.check_salt_and_pepper, answer)
+
+
+def posterior(noisy, letters, p, f=0.5, rest=1, sum_over=1):
+    """An answer with the probability f * p of a flip; by default it is right."""
+    d = (noisy.flatten(1).unsqueeze(1) != letters.flatten(1)).sum(dim=2)
+    likelihood = (f * p) ** d * (1 - f * p) ** (rest * (35 - d))
+    return likelihood / likelihood.sum(dim=sum_over, keepdim=True) if sum_over is not None else likelihood
+
+
+def posterior_that_changes_the_noisy_images(noisy, letters, p):
+    right = posterior(noisy, letters, p)
+    noisy.zero_()
+    return right
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda x, y, p: ..., "not yet"),
+        (lambda x, y, p: None, "not yet"),
+        (wrong, "your function stopped with RuntimeError: a mistake"),
+        (lambda x, y: x, "your function stopped with TypeError"),
+        (lambda x, y, p: x @ y, "your function stopped with RuntimeError"),
+        (lambda x, y, p: posterior(x, y, p).tolist(), "hint: return a tensor; yours returned list"),
+        (lambda x, y, p: posterior(x, y, p)[0], "hint: expected one number for each image and letter, (32, 32)"),
+        (bayes_denoiser, "hint: expected one number for each image and letter, (32, 32); yours: (32, 1, 7, 5)"),
+        (partial(posterior, f=1), "hint: a pixel flips with probability p/2, not p"),
+        (partial(posterior, sum_over=None), "hint: the probabilities of one image should add up to 1"),
+        (partial(posterior, sum_over=0), "hint: the probabilities of one image should add up to 1"),
+        (lambda x, y, p: posterior(x, y, p).T, "hint: the probabilities of one image should add up to 1"),
+        (partial(posterior, rest=0), "hint: count the different pixels d, then"),
+        (lambda x, y, p: torch.full((32, 32), 1 / 32), "hint: count the different pixels d, then"),
+        (lambda x, y, p: posterior(x, y, p).flip(1), "hint: count the different pixels d, then"),
+        (lambda x, y, p: torch.full((32, 32), torch.nan), "hint: "),
+        (posterior, "right."),
+        (lambda x, y, p: posterior(x.double(), y.double(), p), "right."),
+        (lambda x, y, p: torch.softmax(posterior(x, y, p, sum_over=None).log(), dim=1), "right."),
+        (lambda x, y, p: posterior(x, y, p).requires_grad_(), "right."),
+        (posterior_that_changes_the_noisy_images, "right."),
+    ],
+)
+def test_bayes(capsys, answer, reply):
+    assert say(capsys, exercises.check_bayes, answer, IMAGES.clone()).startswith(f"Exercise 2: {reply}")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "p", "reply"),
+    [
+        ([35, 17, ..., 17, 35], ..., "not yet"),
+        ([35, 17, 4, 17, 35], ..., "not yet"),
+        ([35, 17, 4, 17, 35], None, "not yet"),
+        ([35, 17, ..., 17, 35], 0.1, "not yet"),
+        (..., 0.1, "not yet"),
+        (None, 0.1, "not yet"),
+        ([35, 17, 5, 17, 35], 0.1, "hint: the code may have at most 4 numbers"),
+        ([35, 17, 5, 17, 35], torch.tensor(0.1), "hint: the code may have at most 4 numbers"),
+        ([35, 257, 4, 257, 35], 0.1, "hint: the code may have at most 4 numbers, a layer at most 256; yours are [35,"),
+        ([], 0.1, "training stopped with ValueError"),
+        ([4], 0.1, "training stopped with ValueError: sizes"),
+        ([35, 4, 17, 35], 0.1, "training stopped with ValueError: sizes"),
+        ([35, 0, 35], 0.1, "training stopped with ValueError: sizes"),
+        ([35, 4.0, 35], 0.1, "training stopped with ValueError: sizes"),
+        ([36, 4, 36], 0.1, "training stopped with ValueError: expected images with 36 pixels"),
+        ([35, "4", 35], 0.1, "training stopped with TypeError"),
+        ([35, None, 35], 0.1, "training stopped with TypeError"),
+        ([35, torch.tensor([4, 4]), 35], 0.1, "training stopped with RuntimeError"),
+        ([35, 4, 35], -0.1, "training stopped with ValueError: p is a probability"),
+        ([35, 4, 35], 10, "training stopped with ValueError: p is a probability"),
+        ([35, 4, 35], float("nan"), "training stopped with ValueError: p is a probability"),
+        ([35, 4, 35], "0.1", "training stopped with TypeError"),
+        ([35, 4, 35], [0.1], "training stopped with TypeError"),
+        ([35, 4, 35], 0.1, "hint: "),
+        ((35, 48, 4, 48, 35), 1.0, "hint: 0% of the letters are right"),
+        ((35, 48, 4, 48, 35), 0.12, "at least 95 % of the letters are right at p = 0.1: right."),
+    ],
+)
+def test_letter_denoiser(capsys, sizes, p, reply):
+    assert say(capsys, exercises.check_letter_denoiser, sizes, p, IMAGES).startswith(f"Exercise 3: {reply}")

@@ -107,3 +107,74 @@ def test_errors_and_roc():
     assert [bar.get_height() for bar in ax.patches] == [1, 0, 2]
     curve = (torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 1.0]), 1.0)
     assert "AUC 1.00" in plotting.plot_roc({"network": curve}).get_legend().get_texts()[0].get_text()
+
+
+def basins(**options):
+    """A map of 2 x 4 points: letter 0 on the left, letter 1 on the right, not exactly a letter in two places."""
+    letters, distances = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]), torch.tensor([[0, 0, 0, 2], [3, 0, 0, 0]])
+    codes = torch.tensor([[-0.5, 0.0], [1.0, 0.5]])
+    return plotting.plot_basins(letters, distances, codes, ["a", "b"], (-1, 2, -0.5, 1.5), **options)
+
+
+def test_basins_are_parted_by_lines_and_grey_where_there_is_no_letter():
+    ax = basins()
+    ((image,), rows) = ax.images, np.asarray(ax.images[0].get_array())
+    assert image.origin == "lower"  # z2 upwards: the first row is the lowest
+    assert image.get_extent() == [-1, 2, -0.5, 1.5]
+    line = rows[0, 2]
+    assert np.allclose(rows, [[1, 1, line, 0.85], [0.85, 1, line, 1]])
+    assert line < 0.85
+    shades = image.cmap(image.norm(rows))[..., 0]
+    assert shades[0, 0] > shades[0, 3] > shades[0, 2]  # white paper, grey, dark lines
+
+
+def test_a_line_between_a_basin_and_the_one_above_it():
+    zeros = torch.zeros(1, 2)
+    ax = plotting.plot_basins([[0, 0], [0, 0], [1, 1]], np.zeros((3, 2)), zeros, ["a"], (0, 1, 0, 1))
+    rows = np.asarray(ax.images[0].get_array())
+    assert (rows[:2] == 1).all() and (rows[2] < 0.85).all()
+
+
+def test_basins_show_the_letters_at_their_codes():
+    ax = basins()
+    assert [(text.get_text(), tuple(text.xy)) for text in ax.texts] == [("a", (-0.5, 0.0)), ("b", (1.0, 0.5))]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 2), (-0.5, 1.5))
+    assert ax.get_xlabel().startswith("z1") and ax.get_ylabel().startswith("z2")
+    assert ax.collections[0].get_zorder() > ax.images[0].get_zorder()  # points above the ground
+
+
+def heat_map(values=((0.123, 0.5), (0.75, 1.0), (2, 3.456)), **options):
+    return plotting.plot_heat_map(values, ("p = 0", "p = 1", 2), [0.1, 0.3], "test", "training", "exact", **options)
+
+
+def test_a_heat_map_shows_every_number_in_its_field():
+    ax = heat_map()
+    found = {text.get_position(): text.get_text() for text in ax.texts}
+    assert found == {(0, 0): "0.12", (1, 0): "0.50", (0, 1): "0.75", (1, 1): "1.00", (0, 2): "2.00", (1, 2): "3.46"}
+    assert np.asarray(ax.images[0].get_array()).tolist() == [[0.123, 0.5], [0.75, 1.0], [2, 3.456]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["p = 0", "p = 1", "2"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.1", "0.3"]
+    assert list(ax.get_yticks()) == [0, 1, 2] and list(ax.get_xticks()) == [0, 1]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row on top
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("test", "training", "exact")
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_the_numbers_of_a_heat_map_can_be_read(kind):
+    """Dark letters on light ground, light letters on dark ground."""
+    ax = heat_map(kind([[0.0, 0.2], [0.8, 1.0], [-1.0, 2.0]]))
+    (image,) = ax.images
+    for text in ax.texts:
+        x, y = text.get_position()
+        ground, ink = image.cmap(image.norm(image.get_array()[y, x]))[:3], mpl.colors.to_rgb(text.get_color())
+        assert abs(np.dot([0.3, 0.59, 0.11], np.subtract(ground, ink))) > 0.3
+
+
+@pytest.mark.parametrize("plot", [basins, heat_map])
+def test_maps_are_drawn_where_they_should_be(plot):
+    figure, (left, right) = plt.subplots(1, 2)
+    assert plot(ax=right) is right
+    assert plt.get_fignums() == [figure.number]
+    assert right.has_data() and not left.has_data()
+    new = plot()
+    assert plt.get_fignums() == [figure.number, new.figure.number]  # one more: the one that is given back

@@ -15,9 +15,20 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
-from helpers import data, noise, training
+from helpers import data, evaluation, noise, training
 from helpers.models import Autoencoder, UNet
-from helpers.training import Adam, Batches, bce, evaluate, l1, load_weights, mse, save_weights, warmup_cosine
+from helpers.training import (
+    Adam,
+    Batches,
+    NoisyCopies,
+    bce,
+    evaluate,
+    l1,
+    load_weights,
+    mse,
+    save_weights,
+    warmup_cosine,
+)
 
 fit, fit_ensemble = partial(training.fit, progress=False), partial(training.fit_ensemble, progress=False)
 
@@ -461,6 +472,18 @@ def test_on_epoch_at_the_end_finds_the_model_as_it_is_left(model):
     assert modes[-1] is False and len(modes) == 3
 
 
+@pytest.mark.parametrize("look", [evaluate, lambda model, pair: evaluation.predict(model, pair[0])])
+def test_on_epoch_may_use_the_model_and_changes_nothing(look):
+    """Both leave the model in evaluation mode, where the batch norm would stop to learn its averages."""
+    make, results = partial(make_seeded, 0, partial(Autoencoder, [35, 8, 2, 8, 35], batch_norm=True)), []
+    for use in (lambda model: None, lambda model: look(model, PAIR)):
+        model = make()
+        history = fit(model, PAIR, epochs=5, lr=0.02, on_epoch=lambda history, model=model, use=use: use(model))
+        results.append((history.loss, model.state_dict()))
+    assert results[0][0] == results[1][0]
+    assert_same(results[1][1], results[0][1])
+
+
 # --- Batches ---------------------------------------------------------------------------------------------------------
 
 NUMBERS = torch.arange(10.0).reshape(10, 1, 1, 1)  # images of one pixel that say which one they are
@@ -535,7 +558,7 @@ def test_targets_are_the_inputs_without_noise_or_those_given():
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 33, 1000])
+@pytest.mark.parametrize("batch_size", [0, -1, 33, 1000, 2.5, 8.0, "8", None])
 def test_batches_refuse_a_size_that_does_not_fit(batch_size):
     with pytest.raises(ValueError, match=f"batch_size: expected 1 to 32, .* got {batch_size}$"):
         Batches(LETTERS, batch_size=batch_size)
@@ -562,6 +585,77 @@ def test_fit_takes_batches(model):
     (first, history), (second, _) = train(), train()
     assert evaluate(first, PAIR) < 0.9 * before and history.loss[-1] < 0.9 * history.loss[0]
     assert_same(second.state_dict(), first.state_dict())
+
+
+# --- NoisyCopies -----------------------------------------------------------------------------------------------------
+
+SALT_AND_PEPPER = partial(noise.salt_and_pepper, p=0.2)
+
+
+def mixed_noise(images, generator):
+    """One p for each noisy image."""
+    p = 0.4 * torch.rand(*images.shape[:-3], 1, 1, 1, generator=generator, dtype=images.dtype)
+    return noise.salt_and_pepper(images, p, generator)
+
+
+def passes_of(source, count):
+    """The noisy inputs of so many passes."""
+    return torch.stack([inputs for _ in range(count) for inputs, _ in source])
+
+
+@pytest.mark.parametrize("copies", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(10, 1, 1, 1), (10, 1)])
+def test_a_pass_is_one_batch_and_the_targets_go_in_step_with_the_inputs(copies, shape):
+    images = NUMBERS.reshape(shape)
+    source = NoisyCopies(images, -images, lambda x, generator: x + 0.5, copies=copies)
+    for _ in range(3):
+        ((inputs, targets),) = source
+        assert inputs.shape == targets.shape == (10 * copies, *shape[1:])
+        assert (inputs - 0.5).flatten().tolist() == list(range(10)) * copies
+        assert torch.equal(targets, 0.5 - inputs)
+
+
+def test_every_pass_every_copy_and_every_image_has_noise_of_its_own():
+    grey = torch.full((2, 1, 7, 5), 0.5)
+    passes = passes_of(NoisyCopies(grey, grey, SALT_AND_PEPPER, copies=3), 70)  # more than are drawn at once
+    assert passes.shape == (70, 6, 1, 7, 5)
+    assert len(passes.flatten(0, 1).unique(dim=0)) == 70 * 6
+    assert (passes != 0.5).float().mean().item() == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_same_seed_gives_the_same_copies_and_the_global_generator_is_left_alone():
+    def draw(seed):
+        return passes_of(NoisyCopies(LETTERS, LETTERS, mixed_noise, copies=2, seed=seed), 40)
+
+    before, state = LETTERS.clone(), torch.get_rng_state()
+    first = draw(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)  # whatever else happens in between
+    assert torch.equal(draw(3), first)
+    assert not torch.equal(draw(4), first)
+    assert torch.equal(LETTERS, before)
+
+
+def test_one_p_for_each_noisy_image():
+    white = torch.zeros(40, 1, 28, 28)
+    shares = 2 * NoisyCopies(white, white, mixed_noise, copies=2).draw().flatten(2).mean(dim=2)
+    assert shares.mean().item() == pytest.approx(0.2, abs=0.01)
+    assert shares.std().item() == pytest.approx(0.4 / math.sqrt(12), abs=0.01)
+    assert np.abs(np.corrcoef(shares[:, :40].flatten(), shares[:, 40:].flatten())[0, 1]) < 0.1  # the two copies
+
+
+def test_the_noise_of_two_seeds_is_independent():
+    grey = torch.full((100, 1, 7, 5), 0.5)
+    first, second = (NoisyCopies(grey, grey, SALT_AND_PEPPER, seed=seed).draw() for seed in (1, 2))
+    assert (first == second).float().mean().item() == pytest.approx(0.8**2 + 2 * 0.1**2, abs=0.01)
+
+
+@pytest.mark.parametrize("copies", [0, -1, 2.5, "3", None])
+def test_copies_that_make_no_sense_are_refused(copies):
+    with pytest.raises(ValueError, match=f"copies: expected a whole number >= 1, got {copies!r}"):
+        NoisyCopies(*PAIR, SALT_AND_PEPPER, copies=copies)
+    with pytest.raises(ValueError, match=f"copies: expected a whole number >= 1, got {copies!r}"):
+        fit_ensemble(make_model, [1], *PAIR, epochs=3, noise=SALT_AND_PEPPER, copies=copies)
 
 
 # --- fit_ensemble: the same as training alone ------------------------------------------------------------------------
@@ -653,11 +747,91 @@ def test_start_from_goes_on_where_the_other_ensemble_is():
     assert (both.weights["decoder.0.weight"] - before["decoder.0.weight"]).abs().max() > 1e-3  # it did learn
 
 
+def make_plain_for_images():
+    """A model that knows nothing about ensembles; takes images."""
+    return nn.Sequential(nn.Flatten(-3), *make_plain(), nn.Unflatten(-1, (1, 7, 5)))
+
+
+@pytest.mark.parametrize("make", [make_model, make_plain_for_images], ids=["stacked", "vmap"])
+@pytest.mark.parametrize("add_noise", [SALT_AND_PEPPER, mixed_noise], ids=["one p", "mixed"])
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize(("double", "tolerance"), [(False, 1e-4), (True, 1e-9)], ids=["single", "double"])
+def test_with_noise_a_member_is_what_the_same_seed_gives_alone(make, add_noise, copies, double, tolerance):
+    make, images = (in_double(make), LETTERS.double()) if double else (make, LETTERS)
+    options = {"epochs": 70, "lr": 0.01, "scheduler": warmup_cosine(70, 10)}  # more epochs than are drawn at once
+    noisy = {"noise": add_noise, "copies": copies}
+    ensemble = fit_ensemble(make, [5, 0, 7], images, images, **noisy, **options)
+    for i, seed in enumerate([5, 0, 7]):
+        alone = make_seeded(seed, make)
+        history = fit(alone, NoisyCopies(images, images, **noisy, seed=seed), **options)
+        single = fit_ensemble(make, [seed], images, images, **noisy, **options)
+        assert history.loss[-1] < 0.95 * history.loss[0]  # a real training
+        for weights, losses in (
+            (alone.state_dict(), history.loss),
+            (single.member(0).state_dict(), single.loss[:, 0].tolist()),
+        ):
+            assert_same(ensemble.member(i).state_dict(), weights, tolerance)
+            assert ensemble.loss[:, i].tolist() == pytest.approx(losses, abs=tolerance, rel=0)
+
+
+@pytest.mark.parametrize("make", [make_model, make_plain_for_images], ids=["stacked", "vmap"])
+def test_members_that_start_alike_see_the_noise_of_their_own_seed(make):
+    ensemble = fit_ensemble(lambda: make_seeded(0, make), [1, 2, 1], *PAIR, epochs=40, noise=SALT_AND_PEPPER)
+    first, second, same = ensemble.loss.T
+    assert torch.allclose(first, same, atol=1e-6)
+    assert (first - second).abs().min() > 0
+    assert (ensemble(LETTERS)[0] - ensemble(LETTERS)[1]).abs().max() > 1e-3
+
+
+def test_noise_after_a_start_without_noise():
+    images, make = LETTERS.double(), in_double(make_model)
+    first = fit_ensemble(make, [1, 2], images, images, epochs=50, lr=0.02)
+    before = copy.deepcopy(first.weights)
+    options = {"epochs": 40, "lr": 0.01}
+    both = fit_ensemble(make, [1, 2], images, images, noise=mixed_noise, copies=2, start_from=first, **options)
+    for i, seed in enumerate([1, 2]):
+        alone = first.member(i)
+        fit(alone, NoisyCopies(images, images, mixed_noise, copies=2, seed=seed), **options)
+        assert_same(both.member(i).state_dict(), alone.state_dict(), 1e-9)
+    assert_same(first.weights, before)
+    assert (both.weights["decoder.0.weight"] - before["decoder.0.weight"]).abs().max() > 1e-3  # it did learn
+
+
+def test_the_metric_is_measured_on_clean_inputs():
+    options = {"lr": 0.02, "noise": SALT_AND_PEPPER, "copies": 2}
+    train = partial(fit_ensemble, make_model, [4, 5], *PAIR, **options)
+    ensemble = train(epochs=25, metric=mse, metric_every=10)
+    assert ensemble.metric_epochs == [0, 10, 20, 25] and ensemble.metric.shape == (4, 2)
+    after_10 = train(epochs=10)
+    for i, seed in enumerate([4, 5]):
+        networks = (make_seeded(seed), after_10.member(i), ensemble.member(i))
+        expected = [evaluate(network, PAIR, mse) for network in networks]
+        assert ensemble.metric[[0, 1, 3], i].tolist() == pytest.approx(expected, rel=1e-5)
+    assert_same(train(epochs=25).weights, ensemble.weights)  # measuring changes nothing
+
+
+def test_networks_trained_with_noise_learn_to_denoise():
+    def make():
+        return Autoencoder([35, 40, 8, 40, 35], code_activation=nn.Identity)
+
+    add_noise = partial(noise.salt_and_pepper, p=0.1)
+    options = {"epochs": 300, "lr": 0.01}
+    clean = LETTERS.repeat(100, 1, 1, 1)
+    noisy = add_noise(clean, generator=torch.Generator().manual_seed(99))  # other noise than in training
+    nothing_done = evaluation.pixel_errors(noisy - 0.5, clean).float().mean()
+    ensemble = fit_ensemble(make, [1, 2], *PAIR, noise=add_noise, copies=4, **options)
+    alone = make_seeded(3, make)
+    fit(alone, NoisyCopies(*PAIR, add_noise, copies=4, seed=3), **options)
+    for network in (ensemble.member(0), ensemble.member(1), alone):
+        assert evaluation.pixel_errors(network(noisy), clean).float().mean() < 0.5 * nothing_done
+
+
 def test_the_global_generator_is_left_alone():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(99)
         state = torch.get_rng_state()
         fit_ensemble(make_model, [1, 2], *PAIR, epochs=3)
+        fit_ensemble(make_model, [1, 2], *PAIR, epochs=3, noise=mixed_noise)
         assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from types import SimpleNamespace
 
 import ipywidgets
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from helpers import training, widgets
+from helpers import noise, training, widgets
 from helpers.data import load_letters
 from helpers.models import Autoencoder
 from helpers.training import History
@@ -34,6 +35,7 @@ def explorers(model):
         "noise, numbers": widgets.noise_explorer(IMAGES, range(32), most=0.4, level=0.1),
         "direction": widgets.direction_explorer(wide_model(), IMAGES, LABELS, directions=4),
         "direction, numbers": widgets.direction_explorer(wide_model(), IMAGES, range(32), directions=3),
+        "training noise": widgets.training_noise_explorer({"0": model, "0.1": wide_model()}, IMAGES, LABELS, draws=2),
     }
 
 
@@ -41,10 +43,10 @@ def decoded_by(model):
     return lambda noisy, level: torch.sigmoid(model(noisy))
 
 
-def wide_model():
+def wide_model(code=4):
     """A network with a code of 4 numbers that tells letters apart, though it is not trained."""
     torch.manual_seed(0)
-    model = Autoencoder([35, 17, 4, 17, 35])
+    model = Autoencoder([35, 17, code, 17, 35])
     for linear in (model.encoder[0], model.decoder[0], model.decoder[2]):
         linear.weight.data *= 5
     return model
@@ -66,7 +68,17 @@ SLIDERS = (ipywidgets.FloatSlider, ipywidgets.IntSlider)
 
 
 @pytest.mark.parametrize(
-    "name", ["latent", "interpolation", "outlier", "noise", "noise, numbers", "direction", "direction, numbers"]
+    "name",
+    [
+        "latent",
+        "interpolation",
+        "outlier",
+        "noise",
+        "noise, numbers",
+        "direction",
+        "direction, numbers",
+        "training noise",
+    ],
 )
 def test_every_slider_moves_the_picture_over_its_whole_range(model, name):
     explorer = explorers(model)[name]
@@ -285,6 +297,23 @@ def test_the_caption_is_the_psnr(difference, expected):
     assert widgets.psnr_caption(zeros + difference, zeros) == expected
 
 
+@pytest.mark.parametrize(
+    ("pixels", "wrong"),
+    [([0.0, 1.0, 1.0], 0), ([0.4, 0.6, 1.0], 0), ([0.6, 0.6, 1.0], 1), ([1.0, 0.0, 0.0], 3), ([-2.0, 3.0, 0.4], 1)],
+)
+def test_the_caption_is_the_number_of_wrong_pixels(pixels, wrong):
+    image = torch.tensor([[[[0.0, 1.0, 1.0]]]])
+    assert widgets.error_caption(torch.tensor(pixels).reshape(1, 1, 1, 3), image) == f"wrong pixels: {wrong}"
+
+
+def test_values_outside_of_0_and_1_are_cut_in_the_picture():
+    explorer = widgets.noise_explorer(IMAGES, LABELS, {"wild": lambda noisy, level: 5 * noisy - 2}, level=0.5, seed=3)
+    noisy = noise.gaussian(IMAGES[:1], 0.5, torch.Generator().manual_seed(3))
+    expected = (5 * noisy - 2).clamp(0, 1)
+    assert 0 < (expected != 5 * noisy - 2).sum() < 35  # some values are outside
+    assert np.abs(panel(explorer, 2) - as_shown(expected)).max() <= 1
+
+
 def test_other_kinds_of_noise_can_be_given():
     kinds = {"nothing (1)": lambda x, level, generator: x, "stripes (1)": lambda x, level, generator: x * 0 + level}
     explorer = widgets.noise_explorer(IMAGES, LABELS, kinds=kinds, level=0.2)
@@ -303,6 +332,61 @@ def test_images_without_names_are_chosen_by_number(labels):
         slider = parts(explorer, ipywidgets.IntSlider)[0]
         assert (slider.value, slider.min, slider.max) == (9, 0, 31)
         assert np.abs(panel(explorer, 0) - as_shown(IMAGES[9])).max() <= 1
+
+
+# --- the explorer of the noise in training ---------------------------------------------------------------------------
+
+TEXT = r"(\d+) draws of all letters: (\d+\.\d\d) wrong pixels a letter, (\d+\.\d)% without a mistake"
+
+
+def results(explorer):
+    """The numbers of the text: draws, wrong pixels of a letter, share without a mistake."""
+    (text,) = parts(explorer, ipywidgets.Label)
+    draws, wrong, exact = re.fullmatch(TEXT, text.value).groups()
+    return int(draws), float(wrong), float(exact) / 100
+
+
+class DoesNothing(torch.nn.Module):
+    def forward(self, images):
+        return images - 0.5
+
+
+class DrawsAnE(torch.nn.Module):
+    def forward(self, images):
+        return (IMAGES[LABELS.index("e")] - 0.5).expand_as(images)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.05, 0.2, 0.5])
+def test_the_text_gives_the_mean_over_all_letters_and_draws(p):
+    networks = {"nothing": DoesNothing(), "e": DrawsAnE()}
+    explorer = widgets.training_noise_explorer(networks, IMAGES, LABELS, p=p, draws=100)
+    assert results(explorer) == (
+        100,
+        pytest.approx(35 * p / 2, abs=0.1),  # a pixel flips with probability p/2
+        pytest.approx((1 - p / 2) ** 35, abs=0.03),
+    )
+    parts(explorer, ipywidgets.Dropdown)[1].value = "e"
+    wrong = (IMAGES[LABELS.index("e")] != IMAGES).sum() / 32
+    assert results(explorer) == (100, pytest.approx(wrong.item(), abs=0.005), pytest.approx(1 / 32, abs=0.0005))
+
+
+def test_letter_network_and_p_choose_the_pictures_and_not_the_letter_the_mean(model):
+    networks = {"0": model, "0.1": wide_model()}
+    explorer = widgets.training_noise_explorer(networks, IMAGES, LABELS, p=0.1, start=3, draws=2, seed=7)
+    letter, network = parts(explorer, ipywidgets.Dropdown)
+    (p,) = parts(explorer, SLIDERS)
+    assert (letter.value, network.value, p.value) == (3, "0", 0.1)
+    for name in ("0.1", "0"):
+        for value in (0.0, 0.3):
+            texts = set()
+            for index in (0, 31):
+                letter.value, network.value, p.value = index, name, value
+                noisy = noise.salt_and_pepper(IMAGES.repeat(2, 1, 1, 1), value, torch.Generator().manual_seed(7))
+                decoded = torch.sigmoid(networks[name](noisy[index : index + 1]))
+                for i, image in enumerate([IMAGES[index], noisy[index], decoded, (decoded > 0.5).float()]):
+                    assert np.abs(panel(explorer, i) - as_shown(image)).max() <= 1
+                texts.add(results(explorer))
+            assert len(texts) == 1
 
 
 # --- the explorer of the directions ----------------------------------------------------------------------------------
@@ -344,6 +428,17 @@ def test_no_step_changes_nothing_and_the_letter_can_be_chosen():
         assert np.array_equal(panel(explorer, 2), panel(explorer, 1))
 
 
+def test_a_plane_has_two_directions():
+    explorer = widgets.direction_explorer(wide_model(code=2), IMAGES, LABELS)
+    number, _ = parts(explorer, SLIDERS)
+    assert (number.min, number.max) == (1, 2)
+    first, shares = pixels(explorer), []
+    for number.value in (1, 2):
+        shares.append(int(re.search(r"has (\d+)% of the variance", parts(explorer, ipywidgets.Label)[0].value)[1]))
+    assert shares[0] > shares[1] and sum(shares) == pytest.approx(100, abs=1)
+    assert not np.array_equal(pixels(explorer), first)
+
+
 def test_the_new_explorers_leave_the_global_generator_alone(model):
     wide = wide_model()
     torch.manual_seed(5)
@@ -351,6 +446,7 @@ def test_the_new_explorers_leave_the_global_generator_alone(model):
     for explorer in (
         widgets.noise_explorer(IMAGES, LABELS, {"decoded": decoded_by(model)}),
         widgets.direction_explorer(wide, IMAGES, LABELS, directions=4),
+        widgets.training_noise_explorer({"0": model, "0.1": wide}, IMAGES, LABELS, draws=2),
     ):
         for button in parts(explorer, ipywidgets.Button):
             button.click()
@@ -402,6 +498,15 @@ def test_a_curve_shows_losses_and_limits(screen):
 def test_a_curve_without_validation_and_limits_is_one_line(screen):
     widgets.LiveCurve("BCE (nats)")(History(loss=[0.5]))
     assert [line.get_label() for line in screen.axes[0].lines] == ["training"]
+
+
+def test_a_curve_with_many_limits_shows_them_all(screen):
+    limits = {f"limit {i}": 0.1 * i for i in range(7)}
+    widgets.LiveCurve("BCE (nats)", limits)(History(loss=[0.5, 0.25], validation=[0.6, 0.4]))
+    lines = {line.get_label(): line.get_ydata()[0] for line in screen.axes[0].lines}
+    assert lines == {"training": 0.5, "validation": 0.6} | limits
+    (picture,) = screen.shown
+    assert Image.open(io.BytesIO(picture._repr_png_())).size == (480, 224)
 
 
 def test_a_curve_is_drawn_once_a_second_and_at_the_end_whatever_the_time(screen):
