@@ -111,7 +111,7 @@ def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
     d = rows @ (1 - patterns).T + (1 - rows) @ patterns.T  # (N, M)
     f = max(p / 2, 1e-30)  # not 0: then its logarithm is finite, and p = 0 is the limit of a small p
     posterior = torch.softmax(d * math.log(f / (1 - f)), dim=1)
-    return (posterior @ patterns).reshape(noisy.shape)
+    return (posterior @ patterns).clamp(max=1).reshape(noisy.shape)  # rounding may give a little more than 1
 
 
 def nearest(patterns: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,7 @@ def plot_intervals(
             mean, i, xerr=[[max(0, mean - low)], [max(0, high - mean)]], color=COLOURS[0], marker="o", capsize=4
         )
     for i, (name, value) in enumerate((limits or {}).items(), start=1):
-        ax.axvline(value, color=COLOURS[i], linestyle=DASHES[i], label=name)
+        ax.axvline(value, color=COLOURS[i % 7], linestyle=DASHES[i % 7], label=name)
     ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results), ylim=(len(results) - 0.5, -0.5))
     if log:
         ax.set_xscale("symlog", linthresh=1)
@@ -156,7 +156,7 @@ def plot_heat_map(values, rows: Sequence[str], columns: Sequence[str], xlabel: s
     middle = (values.min() + values.max()) / 2
     for (i, j), value in np.ndenumerate(values):
         ax.text(
-            j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black", fontsize=9
+            j, i, f"{value:.2f}", ha="center", va="center", color="white" if value <= middle else "black", fontsize=9
         )
     ax.set(xticks=range(len(columns)), xticklabels=columns, yticks=range(len(rows)), yticklabels=rows)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -197,7 +197,14 @@ def plot_roc(curves: Mapping[str, tuple], ax: Axes | None = None) -> Axes:
     """ROC curves: for each name (false alarms, found, auc) as `helpers.evaluation.roc` gives them."""
     ax = ax or plt.subplots(figsize=(4.5, 4.5), layout="constrained")[1]
     for i, (name, (false_alarms, found, auc)) in enumerate(curves.items()):
-        ax.plot(false_alarms, found, color=COLOURS[i], linestyle=DASHES[i], linewidth=2, label=f"{name}: AUC {auc:.2f}")
+        ax.plot(
+            false_alarms,
+            found,
+            color=COLOURS[i % 7],
+            linestyle=DASHES[i % 7],
+            linewidth=2,
+            label=f"{name}: AUC {auc:.2f}",
+        )
     ax.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":", label="guessing: AUC 0.50")
     ax.set(xlabel="letters called outliers (share)", ylabel="outliers found (share)")
     ax.set_aspect("equal")

@@ -107,8 +107,10 @@ class NoisyCopies:
     PASSES = 32  # drawn at once
 
     def __init__(self, inputs: Tensor, targets: Tensor, noise, *, copies: int = 1, seed: int = 0):
-        if not isinstance(copies, int) or copies < 1:
+        if type(copies) is not int or copies < 1:
             raise ValueError(f"copies: expected a whole number >= 1, got {copies!r}")
+        if len(inputs) != len(targets):
+            raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
         self.inputs, self.noise, self.copies = inputs, noise, copies
         self.targets = targets.repeat(copies, *[1] * (targets.dim() - 1))
         self.generator, self._waiting = torch.Generator(inputs.device).manual_seed(seed), []
@@ -371,6 +373,8 @@ def fit_ensemble(
         raise ValueError("seeds: expected at least one")
     if len(inputs) != len(targets):
         raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
+    if noise is None and copies != 1:
+        raise ValueError(f"copies: without noise all copies would be the same; expected 1, got {copies!r}")
     models = _make_models(make_model, seeds, inputs.device)
     template, (weights, buffers) = models[0], stack_module_state(models)
     if buffers:

@@ -387,3 +387,26 @@ def test_bayes(capsys, answer, reply):
 )
 def test_letter_denoiser(capsys, sizes, p, reply):
     assert say(capsys, exercises.check_letter_denoiser, sizes, p, IMAGES).startswith(f"Exercise 3: {reply}")
+
+
+@pytest.mark.parametrize("shape", [(500, 1, 7, 1), (500, 1, 1, 5), (1, 1, 7, 5), ()])
+def test_salt_and_pepper_with_shared_random_numbers_gets_a_hint(capsys, shape):
+    def answer(x, p, g):
+        u = torch.rand(shape, generator=g).expand_as(x)
+        return torch.where(u < p / 2, 1.0, torch.where(u < p, 0.0, x))
+
+    assert "right." not in say(capsys, exercises.check_salt_and_pepper, answer)
+
+
+def test_the_check_of_bayes_keeps_the_letters_of_the_notebook(capsys):
+    letters = IMAGES.clone()
+    assert "hint" in say(
+        capsys, exercises.check_bayes, lambda noisy, x, p: x.zero_().flatten(1) @ x.flatten(1).T, letters
+    )
+    assert torch.equal(letters, IMAGES)
+
+
+@pytest.mark.parametrize("p", [np.array([0.1, 0.2]), "0.1"])
+@pytest.mark.parametrize("sizes", [[35, 4, 35], [35, np.array([1, 2]), 35], 35])
+def test_odd_answers_do_not_stop_the_notebook(capsys, sizes, p):
+    assert "Exercise 3: " in say(capsys, exercises.check_letter_denoiser, sizes, p, IMAGES)
