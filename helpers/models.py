@@ -4,6 +4,7 @@ Every network gives *logits*: numbers without bounds that `torch.sigmoid` turns 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -63,18 +64,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), or rows (N, pixels) -> codes (N, latent_dim)."""
-        rows = images.flatten(-3) if images.dim() > 3 else images
-        if rows.shape[-1] != self.pixels:
-            raise ValueError(
-                f"expected images with {self.pixels} pixels, shape (N, 1, H, W) or (N, {self.pixels}), "
-                f"got shape {tuple(images.shape)}, which has {rows.shape[-1]} each"
-            )
-        return self.encoder(rows)
+        return self.encoder(_rows(images, self.pixels))
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (N, latent_dim) -> logits (N, pixels)."""
-        if codes.shape[-1] != self.latent_dim:
-            raise ValueError(f"expected codes of shape (N, {self.latent_dim}), got {tuple(codes.shape)}")
+        _check_codes(codes, self.latent_dim)
         return self.decoder(codes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -82,7 +76,84 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(images)).reshape(images.shape)
 
 
-def _dense(sizes, activation, batch_norm):
+class VariationalAutoencoder(nn.Module):
+    """A dense variational autoencoder (Kingma & Welling 2014). Its code is a normal distribution, not a point.
+
+    sizes: the width of every layer from the image on, without the code: [400, 300, 200, 100] goes 400 -> 300 -> 200 ->
+        100 -> code, and back. latent_dim: how many numbers a code has. activation: as in `Autoencoder`.
+
+    Raises ValueError for sizes or a latent_dim that are not whole numbers > 0.
+    """
+
+    def __init__(self, sizes: Sequence[int], latent_dim: int, *, activation: Callable[[], nn.Module] = nn.ReLU):
+        super().__init__()
+        sizes = list(sizes)
+        if len(sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in [*sizes, latent_dim]):
+            raise ValueError(
+                f"expected at least two sizes and a latent_dim, whole numbers > 0, got {sizes} and {latent_dim!r}"
+            )
+        self.pixels, self.latent_dim = sizes[0], latent_dim
+        self.encoder = nn.Sequential(*_dense([*sizes, 2 * latent_dim], activation))
+        self.decoder = nn.Sequential(*_dense([latent_dim, *reversed(sizes)], activation))
+        layers = {type(layer) for layer in (*self.encoder, *self.decoder)}
+        self.takes_stacked_weights = type(self) is VariationalAutoencoder and layers <= STACKABLE
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images (N, 1, H, W), or rows (N, pixels) -> mean and logarithm of the variance of the code: mu, logvar.
+
+        Both have the shape (N, latent_dim).
+        """
+        return self.encoder(_rows(images, self.pixels)).chunk(2, dim=-1)
+
+    @staticmethod
+    def reparameterize(mu: Tensor, logvar: Tensor, epsilon: Tensor) -> Tensor:
+        """A draw of the code: mu + standard deviation * epsilon, with standard normal numbers epsilon; same shapes.
+
+        The randomness comes from outside, so the gradient can pass through mu and logvar (Kingma & Welling, sec. 2.4).
+        """
+        return mu + torch.exp(0.5 * logvar) * epsilon
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """codes (N, latent_dim) -> logits (N, pixels)."""
+        _check_codes(codes, self.latent_dim)
+        return self.decoder(codes)
+
+    def forward(self, images: Tensor, epsilon: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """images (N, ...), epsilon (N, latent_dim) -> logits of the images' shape, mu, logvar.
+
+        Without epsilon nothing is drawn: the image is decoded from mu.
+        """
+        mu, logvar = self.encode(images)
+        codes = mu if epsilon is None else self.reparameterize(mu, logvar, epsilon)
+        return self.decode(codes).reshape(images.shape), mu, logvar
+
+
+def sampling_noise(latent_dim: int) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`noise` for `Batches` and `fit_ensemble` that makes the inputs of a VariationalAutoencoder: images, epsilon."""
+    return partial(_with_epsilon, latent_dim)
+
+
+def _with_epsilon(latent_dim, images, generator=None):
+    shape = (*images.shape[:-3], latent_dim)
+    return images, torch.randn(shape, generator=generator, dtype=images.dtype, device=images.device)
+
+
+def _rows(images, pixels):
+    rows = images.flatten(-3) if images.dim() > 3 else images
+    if rows.shape[-1] != pixels:
+        raise ValueError(
+            f"expected images with {pixels} pixels, shape (N, 1, H, W) or (N, {pixels}), "
+            f"got shape {tuple(images.shape)}, which has {rows.shape[-1]} each"
+        )
+    return rows
+
+
+def _check_codes(codes, latent_dim):
+    if codes.shape[-1] != latent_dim:
+        raise ValueError(f"expected codes of shape (N, {latent_dim}), got {tuple(codes.shape)}")
+
+
+def _dense(sizes, activation, batch_norm=False):
     """Linear layers through `sizes`, with an activation between them but none after the last."""
     layers = []
     for i, (width_in, width_out) in enumerate(pairwise(sizes)):

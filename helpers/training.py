@@ -47,6 +47,35 @@ def l1(logits: Tensor, targets: Tensor) -> Tensor:
     return (torch.sigmoid(logits) - targets).abs().mean(dim=_pixel_dims(targets))
 
 
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL divergence of the normal distribution (mu, exp(logvar)) from the standard normal one, each number alone, nats.
+
+    Same shape as mu and logvar; never negative. Sum over the last dimension for that of the whole code.
+    (Kingma & Welling 2014, appendix B.)
+    """
+    return 0.5 * (mu.square() + torch.expm1(logvar) - logvar)
+
+
+def elbo(outputs: tuple[Tensor, Tensor, Tensor], images: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+    """Evidence lower bound of each image, in nats: log likelihood - beta * KL divergence, shape (..., N).
+
+    outputs: logits, mu, logvar, as a `VariationalAutoencoder` gives them. The likelihood is normal with standard
+    deviation 1 around the pixel values sigmoid(logits), without its constant: minus half the sum of squared errors.
+    beta: a weight of the KL divergence (Higgins et al., beta-VAE, 2017); only with 1 is it a bound. For an ensemble it
+    may be a tensor (members, 1), one for each member. Raises ValueError for a negative beta.
+    """
+    if (torch.as_tensor(beta) < 0).any():
+        raise ValueError(f"beta: expected numbers >= 0, got {beta}")
+    logits, mu, logvar = outputs
+    log_likelihood = -0.5 * (torch.sigmoid(logits) - images).square().sum(dim=_pixel_dims(images))
+    return log_likelihood - beta * kl_divergence(mu, logvar).sum(dim=-1)
+
+
+def negative_elbo(beta: float | Tensor = 1.0) -> Callable[[tuple[Tensor, Tensor, Tensor], Tensor], Tensor]:
+    """A loss for `fit` and `fit_ensemble`."""
+    return lambda outputs, images: -elbo(outputs, images, beta)
+
+
 def _pixel_dims(images):
     """All dimensions but the first, counted from the end."""
     return tuple(range(1 - images.dim(), 0))
@@ -71,7 +100,8 @@ class Batches:
     """Batches from memory: in every pass a new random order and new noise. Much faster than a DataLoader.
 
     inputs, targets: (N, ...); by default the targets are the inputs. noise: makes the network's inputs from `inputs`;
-    it is called with a batch and `generator=...`, for example ``partial(noise.gaussian, std=0.5)``.
+    it is called with a batch and `generator=...`, for example ``partial(noise.gaussian, std=0.5)``. If it gives a
+        tuple, these are the model's several inputs.
     The N % batch_size images that are left over at the end of a pass wait for the next one.
     seed: of the order and of the noise. Raises ValueError if there are fewer images than batch_size.
     """
@@ -116,14 +146,24 @@ class NoisyCopies:
         self.generator, self._waiting = torch.Generator(inputs.device).manual_seed(seed), []
 
     def draw(self) -> Tensor:
-        """The noisy inputs of the next PASSES passes: (PASSES, copies * N, ...)."""
+        """The noisy inputs of the next PASSES passes: (PASSES, copies * N, ...), or several such tensors."""
         clean = self.inputs.expand(self.PASSES, self.copies, *self.inputs.shape)
-        return self.noise(clean, generator=self.generator).flatten(1, 2)
+        return _each(lambda drawn: drawn.flatten(1, 2), self.noise(clean, generator=self.generator))
 
     def __iter__(self):
         if not self._waiting:
-            self._waiting = list(self.draw().unbind()[::-1])
+            drawn = self.draw()
+            self._waiting = [_each(lambda inputs, i=i: inputs[i], drawn) for i in reversed(range(self.PASSES))]
         yield self._waiting.pop(), self.targets
+
+
+def _each(function, value):
+    """function(value), or for a tuple the tuple of function(part): a model may have several inputs."""
+    return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
+
+
+def _call(model, inputs):
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 def bfloat16_is_fast() -> bool:
@@ -233,14 +273,14 @@ def _train_epoch(model, batches, loss, optimizer, epoch, scheduler=None, bfloat1
     total, count = 0.0, 0
     for inputs, targets in batches:
         optimizer.zero_grad()
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
-            outputs = model(inputs)
-        value = loss(outputs.float() if bfloat16 else outputs, targets).mean()
+        with torch.autocast(targets.device.type, torch.bfloat16, enabled=bfloat16):
+            outputs = _call(model, inputs)
+        value = loss(_each(Tensor.float, outputs) if bfloat16 else outputs, targets).mean()
         value.backward()
         optimizer.step()
         if scheduler:
             scheduler.step()
-        total, count = total + value.detach() * len(inputs), count + len(inputs)
+        total, count = total + value.detach() * len(targets), count + len(targets)
     if count == 0:
         raise ValueError(
             f"batches: nothing came in epoch {epoch}; expected a list or a DataLoader, which can be read again"
@@ -413,7 +453,7 @@ def fit_ensemble(
                     measure(epoch)
                 optimizer.zero_grad()
                 noisy, clean = next(batches)
-                values = loss(forward(noisy), clean).mean(dim=1)  # from logits (members, N, ...)
+                values = loss(_call(forward, noisy), clean).mean(dim=1)  # from logits (members, N, ...)
                 values.sum().backward()
                 optimizer.step()
                 if scheduler:
@@ -445,7 +485,8 @@ def fit_ensemble(
 def _stacked_forward(template, weights):
     """A function from inputs (members, N, ...) to the logits of all networks, with little work a step."""
     if not getattr(template, "takes_stacked_weights", False):
-        return partial(call_stacked, template, "forward", weights, one_each=True)
+        batched = vmap(partial(functional_call, template))
+        return lambda *inputs: batched(weights, inputs)
     stacked = copy.deepcopy(template)
     for name, value in weights.items():  # the stacked weights themselves, in place of those of one network
         layer, _, attribute = name.rpartition(".")
@@ -462,7 +503,12 @@ def _stacked_batches(inputs, targets, noise, copies, seeds):
             yield batch
     sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
     while True:
-        for noisy in torch.stack([source.draw() for source in sources], dim=1):  # (PASSES, members, copies * N, ...)
+        drawn = [source.draw() for source in sources]
+        if isinstance(drawn[0], tuple):
+            passes = zip(*(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True)), strict=True)
+        else:
+            passes = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
+        for noisy in passes:
             yield noisy, sources[0].targets
 
 

@@ -1,12 +1,15 @@
-"""The dense autoencoder and the U-Net: shapes, layers, errors."""
+"""The dense autoencoder, the U-Net and the variational autoencoder: shapes, layers, errors."""
 
+import math
 from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from helpers.models import Autoencoder, UNet
+from helpers.models import Autoencoder, UNet, VariationalAutoencoder, sampling_noise
 
 SIZES = [[35, 2, 35], [35, 17, 2, 17, 35], [35, 25, 12, 3, 12, 25, 35]]
 
@@ -244,3 +247,63 @@ def test_every_weight_of_the_unet_gets_a_gradient():
     model = make_unet()
     model(noise(4, 1, 28, 28)).square().sum().backward()
     assert all(weights.grad.abs().sum() > 0 for weights in model.parameters())
+
+
+# ---- the variational autoencoder -------------------------------------------------------------------------------------
+
+
+@given(latent_dim=st.integers(1, 32), count=st.integers(1, 3))
+def test_a_vae_has_the_shapes_that_it_says(latent_dim, count):
+    model = VariationalAutoencoder([400, 20, 10], latent_dim)
+    images, epsilon = torch.rand(count, 1, 20, 20), torch.randn(count, latent_dim)
+    mu, logvar = model.encode(images)
+    assert mu.shape == logvar.shape == (count, latent_dim)
+    assert model.decode(mu).shape == (count, 400)
+    logits, *code = model(images, epsilon)
+    assert logits.shape == images.shape
+    assert torch.equal(code[0], mu)
+    assert torch.equal(code[1], logvar)
+    assert torch.allclose(model(images.flatten(1), epsilon)[0], logits.flatten(1))
+
+
+def test_without_epsilon_a_vae_decodes_the_mean_and_draws_nothing():
+    model, images = VariationalAutoencoder([400, 20], 3), torch.rand(2, 1, 20, 20)
+    state = torch.get_rng_state()
+    logits, mu, _ = model(images)
+    assert torch.equal(logits.flatten(1), model.decode(mu))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.allclose(model(images, torch.ones(2, 3))[0], logits)
+
+
+def test_reparameterize_gives_the_mean_and_the_variance_that_it_is_told():
+    mu, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, 2 * math.log(3)]])
+    epsilon = torch.randn(200_000, 2, generator=torch.Generator().manual_seed(0))
+    codes = VariationalAutoencoder.reparameterize(mu, logvar, epsilon)
+    assert torch.allclose(codes.mean(dim=0), mu[0], atol=0.03)
+    assert torch.allclose(codes.std(dim=0), torch.tensor([1.0, 3.0]), atol=0.03)
+
+
+def test_sampling_noise_leaves_the_images_alone_and_draws_from_its_generator():
+    images = torch.rand(5, 4, 1, 20, 20)
+    noise = sampling_noise(3)
+    same, epsilon = noise(images, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(same, images)
+    assert epsilon.shape == (5, 4, 3)
+    assert torch.equal(noise(images, generator=torch.Generator().manual_seed(1))[1], epsilon)
+    assert not torch.equal(noise(images, generator=torch.Generator().manual_seed(2))[1], epsilon)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "latent_dim"), [([400], 2), ([400, 0], 2), ([400, 20], 0), ([400, 20.5], 2), ([400, 20], 2.0)]
+)
+def test_a_vae_refuses_sizes_that_are_none(sizes, latent_dim):
+    with pytest.raises(ValueError, match="expected at least two sizes and a latent_dim"):
+        VariationalAutoencoder(sizes, latent_dim)
+
+
+def test_a_vae_refuses_other_images_and_codes():
+    model = VariationalAutoencoder([400, 20], 2)
+    with pytest.raises(ValueError, match=r"expected images with 400 pixels.*\(3, 1, 7, 5\)"):
+        model.encode(torch.rand(3, 1, 7, 5))
+    with pytest.raises(ValueError, match=r"expected codes of shape \(N, 2\), got \(3, 4\)"):
+        model.decode(torch.rand(3, 4))

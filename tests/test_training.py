@@ -10,13 +10,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, TensorDataset
 
 from helpers import data, evaluation, noise, training
-from helpers.models import Autoencoder, UNet
+from helpers.models import Autoencoder, UNet, VariationalAutoencoder, sampling_noise
 from helpers.training import (
     Adam,
     Batches,
@@ -1071,3 +1073,131 @@ def test_if_saving_fails_the_old_file_stays(model, tmp_path, monkeypatch):
         save_weights(make_seeded(1), file)
     assert file.read_bytes() == expected
     assert list(tmp_path.iterdir()) == [file]
+
+
+# ---- the variational autoencoder: KL divergence, ELBO, many seeds ----------------------------------------------------
+
+
+def normal_kl(mu, logvar):
+    return torch.distributions.kl_divergence(
+        torch.distributions.Normal(mu, (0.5 * logvar).exp()), torch.distributions.Normal(0.0, 1.0)
+    )
+
+
+@given(mu=st.floats(-5, 5), logvar=st.floats(-10, 5))
+def test_kl_divergence_is_that_of_two_normal_distributions(mu, logvar):
+    mu, logvar = torch.tensor([[mu]], dtype=torch.float64), torch.tensor([[logvar]], dtype=torch.float64)
+    assert torch.allclose(training.kl_divergence(mu, logvar), normal_kl(mu, logvar))
+
+
+def test_kl_divergence_agrees_with_monte_carlo():
+    mu, logvar = torch.tensor([0.7, -1.5]), torch.tensor([-1.0, 0.5])
+    code, prior = torch.distributions.Normal(mu, (0.5 * logvar).exp()), torch.distributions.Normal(0.0, 1.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        z = code.sample((200_000,))
+    estimate = (code.log_prob(z) - prior.log_prob(z)).mean(dim=0)
+    assert torch.allclose(training.kl_divergence(mu, logvar), estimate, atol=0.02)
+
+
+def test_kl_divergence_is_zero_for_the_standard_normal_distribution():
+    assert training.kl_divergence(torch.zeros(1), torch.zeros(1)) == 0
+
+
+def test_elbo_is_the_log_likelihood_minus_beta_times_the_divergence():
+    images, logits = torch.rand(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
+    mu, logvar = torch.randn(3, 2), torch.randn(3, 2)
+    likelihood = torch.distributions.Normal(torch.sigmoid(logits), 1.0).log_prob(images).sum(dim=(1, 2, 3))
+    constant = -0.5 * 16 * math.log(2 * math.pi)
+    for beta in (0.0, 0.5, 1.0):
+        expected = likelihood - constant - beta * normal_kl(mu, logvar).sum(dim=1)
+        assert torch.allclose(training.elbo((logits, mu, logvar), images, beta), expected, atol=1e-4)
+        assert torch.allclose(training.negative_elbo(beta)((logits, mu, logvar), images), -expected, atol=1e-4)
+
+
+def test_elbo_is_below_the_evidence():
+    """A decoder with one code number and two pixels: the evidence by numerical integration over the code."""
+    decode = torch.tensor([[1.5, -2.0]])
+    image = torch.tensor([[0.9, 0.3]])
+    z = torch.linspace(-8, 8, 4001).unsqueeze(1)
+    log_joint = -0.5 * (torch.sigmoid(z @ decode) - image).square().sum(dim=1) - 0.5 * z.square().squeeze(1)
+    evidence = torch.trapezoid(log_joint.exp() / math.sqrt(2 * math.pi), z.squeeze(1)).log()
+    for mu, logvar in ((0.0, 0.0), (0.4, -0.5), (-1.0, 0.3)):
+        mu, logvar = torch.full((1, 1), mu), torch.full((1, 1), logvar)
+        epsilon = torch.randn(100_000, 1, generator=torch.Generator().manual_seed(0))
+        codes = mu + (0.5 * logvar).exp() * epsilon
+        many = codes @ decode, mu.expand_as(codes), logvar.expand_as(codes)
+        assert training.elbo(many, image.expand(len(codes), 2)).mean() < evidence
+
+
+@pytest.mark.parametrize("beta", [-0.1, torch.tensor([[1.0], [-1.0]])])
+def test_elbo_refuses_a_negative_beta(beta):
+    outputs = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1), torch.zeros(2, 1)
+    with pytest.raises(ValueError, match="beta: expected numbers >= 0"):
+        training.elbo(outputs, torch.zeros(2, 1, 2, 2), beta)
+
+
+@given(beta=st.floats(0, 10), latent_dim=st.integers(1, 32), logvar=st.floats(-30, 30), seed=st.integers(0, 100))
+def test_elbo_and_its_gradient_stay_finite(beta, latent_dim, logvar, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = VariationalAutoencoder([16, 8], latent_dim)
+    with torch.no_grad():
+        model.encoder[-1].bias[latent_dim:] = logvar
+    images = torch.rand(3, 1, 4, 4, generator=generator)
+    outputs = model(images, torch.randn(3, latent_dim, generator=generator))
+    loss = training.negative_elbo(beta)(outputs, images).mean()
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+VAE = partial(VariationalAutoencoder, [35, 12, 6], 2)
+
+
+class ThroughVmap(VariationalAutoencoder):
+    """Any class of its own goes through vmap."""
+
+
+@pytest.mark.parametrize("make_model", [VAE, partial(ThroughVmap, [35, 12, 6], 2)])
+def test_a_member_of_a_vae_ensemble_equals_the_same_seed_alone_sampling_noise_included(make_model):
+    settings = dict(epochs=40, lr=0.01, loss=training.negative_elbo(0.5), progress=False)
+    together = training.fit_ensemble(make_model, [3, 4, 5], LETTERS, LETTERS, noise=sampling_noise(2), **settings)
+    torch.manual_seed(4)
+    alone = make_model()
+    batches = training.NoisyCopies(LETTERS, LETTERS, sampling_noise(2), seed=4)
+    history = training.fit(alone, batches, **settings)
+    assert torch.allclose(together.loss[:, 1], torch.tensor(history.loss), atol=1e-4)
+    for one, other in zip(together.member(1)(LETTERS), alone(LETTERS), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+    assert not torch.allclose(together.loss[:, 0], together.loss[:, 1], atol=1e-3)
+
+
+def test_a_vae_ensemble_encodes_decodes_and_takes_a_beta_for_each_member():
+    beta = torch.tensor([[0.0], [1.0], [50.0]])
+    ensemble = training.fit_ensemble(
+        VAE,
+        [1, 1, 1],
+        LETTERS,
+        LETTERS,
+        epochs=300,
+        lr=0.02,
+        noise=sampling_noise(2),
+        loss=training.negative_elbo(beta),
+        progress=False,
+    )
+    mu, logvar = ensemble.encode(LETTERS)
+    assert mu.shape == logvar.shape == (3, 32, 2)
+    assert ensemble.decode(mu).shape == (3, 32, 35)
+    divergence = training.kl_divergence(mu, logvar).sum(dim=-1).mean(dim=1)
+    assert divergence[0] > divergence[1] > divergence[2]
+    assert divergence[2] < 0.05
+
+
+def test_fit_trains_a_vae_from_batches():
+    torch.manual_seed(0)
+    model = VAE()
+    batches = training.Batches(LETTERS, batch_size=8, noise=sampling_noise(2))
+    history = training.fit(model, batches, epochs=40, lr=0.01, loss=training.negative_elbo(0.1), progress=False)
+    assert history.loss[-1] < 0.8 * history.loss[0]
+    same = training.fit(VAE(), batches, epochs=1, loss=training.negative_elbo(), bfloat16=True, progress=False)
+    assert math.isfinite(same.loss[0])
