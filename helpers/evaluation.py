@@ -114,6 +114,25 @@ def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
     return (posterior @ patterns).clamp(max=1).reshape(noisy.shape)  # rounding may give a little more than 1
 
 
+def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float, float]:
+    """How many generated images look real, and how many real images the generator covers; both shares, in [0, 1].
+
+    real (N, ...), generated (M, ...), N and M > k. Around each image of a set lies a ball that reaches to its k-th
+    nearest neighbour in that set. Precision: generated images in some ball of the real ones. Recall: real images in
+    some ball of the generated ones. (Kynkaanniemi et al. 2019, eq. 1 to 3, here on pixels.)
+    """
+    if not 1 <= k < min(len(real), len(generated)):
+        raise ValueError(f"k: expected 1 to {min(len(real), len(generated)) - 1}, got {k}")
+    a, b = real.flatten(1), generated.flatten(1)
+    between = torch.cdist(a, b)
+    radius_a, radius_b = (
+        torch.cdist(x, x).kthvalue(k + 1, dim=1).values for x in (a, b)
+    )  # the first is the image itself
+    precision = (between <= radius_a.unsqueeze(1)).any(dim=0).float().mean()
+    recall = (between <= radius_b).any(dim=1).float().mean()
+    return float(precision), float(recall)
+
+
 def nearest(patterns: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     """For each pattern the nearest of the images, by number of different pixels (both cut at 0.5).
 

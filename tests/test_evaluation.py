@@ -18,6 +18,7 @@ from helpers.evaluation import (
     outlier_score,
     pca_reconstruction,
     pixel_errors,
+    precision_recall,
     predict,
     psnr,
     roc,
@@ -449,3 +450,40 @@ def test_auc_of_simple_cases(inliers, outliers, auc, dtype):
 def test_roc_needs_scores_of_both_kinds(inliers, outliers, expected):
     with pytest.raises(ValueError, match=expected):
         roc(torch.zeros(inliers), torch.zeros(outliers))
+
+
+# ---- precision and recall of generated images ------------------------------------------------------------------------
+
+
+def cloud(centre, count, seed):
+    return torch.tensor(centre) + torch.rand(count, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def test_precision_and_recall_of_the_same_set_are_one_and_of_far_sets_zero():
+    real = cloud([0.0, 0.0], 30, 1)
+    assert precision_recall(real, real) == (1.0, 1.0)
+    assert precision_recall(real, cloud([50.0, 0.0], 30, 2)) == (0.0, 0.0)
+
+
+def test_a_generator_that_knows_one_of_two_kinds_has_precision_without_recall():
+    left, right = cloud([0.0, 0.0], 40, 1), cloud([50.0, 0.0], 40, 2)
+    precision, recall = precision_recall(torch.cat([left, right]), left + 0.001)
+    assert precision == 1
+    assert recall == 0.5
+
+
+def test_a_generator_that_adds_a_false_kind_has_recall_without_precision():
+    left, right = cloud([0.0, 0.0], 40, 1), cloud([50.0, 0.0], 40, 2)
+    assert precision_recall(left, torch.cat([left, right])) == (0.5, 1.0)
+
+
+def test_precision_and_recall_by_hand():
+    real, generated = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [4.5], [9.0]])
+    # balls of the real ones with k = 1: 0 +- 1, 1 +- 1, 3 +- 2; of the generated ones: 0.5 +- 4, 4.5 +- 4, 9 +- 4.5
+    assert precision_recall(real, generated, k=1) == (pytest.approx(2 / 3), 1.0)
+
+
+@pytest.mark.parametrize("k", [0, 5, -1])
+def test_precision_recall_refuses_a_k_that_does_not_fit(k):
+    with pytest.raises(ValueError, match=f"k: expected 1 to 4, got {k}"):
+        precision_recall(torch.rand(9, 2), torch.rand(5, 2), k=k)
