@@ -78,7 +78,7 @@ def check_mixed_noise(function: Callable[[Tensor, torch.Generator], Tensor]) -> 
     elif answer.min() < 0 or answer.max() > 1:
         _say(2, "hint: cut the result to [0, 1], as noise.gaussian does.")
     elif spread.std() < 0.02:
-        _say(2, "hint: all images have the same sigma. Draw one for each image: shape (len(images), 1, 1, 1).")
+        _say(2, "hint: sigma does not differ from image to image. Draw one for each: shape (len(images), 1, 1, 1).")
     elif uneven > 0.1:
         _say(2, "hint: sigma changes inside an image. Draw one for each image: shape (len(images), 1, 1, 1).")
     elif spread.min() > 2 * one_level[0] or spread.max() < 0.9 * one_level[1] or not 0.27 < spread.mean() < 0.33:
@@ -221,10 +221,12 @@ def check_salt_and_pepper(function: Callable[[Tensor, float, torch.Generator], T
         _say(1, "hint: a pixel is replaced by 1 or by 0, or it stays as it is. Nothing else.")
     elif kept > 0.7:
         _say(1, "hint: too many pixels stay. Salt has the probability p/2, and pepper has p/2 as well.")
-    elif kept < 0.5:
+    elif kept < 0.58:
         _say(1, "hint: too many pixels are replaced. Salt *and* pepper together have the probability p.")
-    elif abs(salt - pepper) > 0.05:
-        _say(1, "hint: there should be as much salt (1) as pepper (0).")
+    elif abs(salt - pepper) > 0.02:
+        _say(1, "hint: there should be as much salt (1) as pepper (0). Let one random number decide for both.")
+    elif kept > 0.62:
+        _say(1, "hint: a few pixels too many stay. Let one random number decide for salt and for pepper.")
     else:
         _say(1, "right.")
 

@@ -189,7 +189,7 @@ def plot_errors(errors, labels: Sequence[str], ax: Axes | None = None, title: st
     ax.set(xticks=range(len(labels)), xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
     ax.set_xticklabels(labels, family="monospace")
     ax.margins(x=0.01)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.get_major_locator().set_params(integer=bool(np.all(np.asarray(errors) % 1 == 0)))
     return ax
 
 

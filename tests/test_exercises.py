@@ -95,10 +95,10 @@ def mixed_in_place(x, g):
         (lambda x, g: noise.gaussian(x, torch.rand(400, 1, 1, 1), g), "hint: draw the levels *and* the noise"),
         (lambda x, g: mixed()(x, None), "hint: draw the levels *and* the noise"),
         (mixed_by_hand, "hint: cut the result to [0, 1]"),
-        (lambda x, g: x, "hint: all images have the same sigma"),
-        (lambda x, g: noise.gaussian(x, 0.5, g), "hint: all images have the same sigma"),
-        (mixed(shape=()), "hint: all images have the same sigma"),
-        (mixed(shape=(400, 1, 28, 28)), "hint: all images have the same sigma"),
+        (lambda x, g: x, "hint: sigma does not differ from image to image"),
+        (lambda x, g: noise.gaussian(x, 0.5, g), "hint: sigma does not differ from image to image"),
+        (mixed(shape=()), "hint: sigma does not differ from image to image"),
+        (mixed(shape=(400, 1, 28, 28)), "hint: sigma does not differ from image to image"),
         (mixed(lambda u: u * torch.linspace(0, 1, 28).unsqueeze(1)), "hint: sigma changes inside an image"),
         (mixed(lambda u: u.repeat_interleave(14, 2), (400, 1, 2, 1)), "hint: sigma changes inside an image"),
         (mixed(lambda u: u.repeat_interleave(14, 3), (400, 1, 1, 2)), "hint: sigma changes inside an image"),
@@ -410,3 +410,12 @@ def test_the_check_of_bayes_keeps_the_letters_of_the_notebook(capsys):
 @pytest.mark.parametrize("sizes", [[35, 4, 35], [35, np.array([1, 2]), 35], 35])
 def test_odd_answers_do_not_stop_the_notebook(capsys, sizes, p):
     assert "Exercise 3: " in say(capsys, exercises.check_letter_denoiser, sizes, p, IMAGES)
+
+
+def test_salt_and_pepper_from_two_draws_is_not_quite_right(capsys):
+    def answer(x, p, g):
+        x[torch.rand(x.shape, generator=g) < p / 2] = 1
+        x[torch.rand(x.shape, generator=g) < p / 2] = 0
+        return x
+
+    assert "Let one random number decide for both" in say(capsys, exercises.check_salt_and_pepper, answer)

@@ -72,7 +72,10 @@ def test_checked_cells_print_something_and_no_long_decimals(notebook):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_exercises_wait_for_the_student_and_the_solutions_are_right(path):
     solutions = path.parent / "solutions" / path.name
-    for file, verdict in ((path, "not yet"), (solutions, "right.")):
+    files = [(path, "not yet")]
+    if solutions.parent.exists():  # a teacher may hand out the practical without them
+        files.append((solutions, "right."))
+    for file, verdict in files:
         cells = [cell for cell in checked(nbformat.read(file, as_version=4)) if "exercises.check_" in cell.source]
         lines = ["".join(text_of(output) for output in cell.outputs).strip() for cell in cells]
         assert len(lines) == 3

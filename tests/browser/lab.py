@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
-RUN_TIMEOUT = 600_000  # milliseconds for all cells of a notebook
+RUN_TIMEOUT = 40 * 60_000  # milliseconds for all cells; a busy computer can take four times as long as an idle one
 
 # Runs in the page. A "picture" is one number for all the pixels beside a slider, or null while an image loads.
 PROBE = """
