@@ -151,7 +151,9 @@ def noise_explorer(
     def draw(index, kind, level):
         image = images[index : index + 1]
         noisy = kinds[kind](image, level, generator=torch.Generator().manual_seed(draw_seed[0]))
-        outputs = {"noisy": noisy} | {name: denoise(noisy, level) for name, denoise in (denoisers or {}).items()}
+        outputs = {f"noisy, {level:.3f}": noisy} | {
+            name: denoise(noisy, level) for name, denoise in (denoisers or {}).items()
+        }
         panels = {f"original\n{labels[index]}" + "\n" * (len(captions) - 1): image}
         for name, pixels in outputs.items():
             pixels = pixels.reshape(image.shape)
@@ -163,9 +165,13 @@ def noise_explorer(
         explorer.update()
 
     names = list(kinds)
-    controls = [_chooser(labels, start), _choice("kind of noise", names, 0, names)]
-    controls += [widgets.FloatSlider(level, min=0, max=most, step=most / 100, **_wide("noise level (sigma or p)"))]
-    explorer = _explorer(controls, draw)
+    chooser, kind = _chooser(labels, start), _choice("kind of noise", names, 0, names)
+    slider = widgets.FloatSlider(level, min=0, max=most, step=most / 100, **_wide("noise level (sigma or p)"))
+    if len(names) > 1:
+        controls, make = [chooser, kind, slider], draw
+    else:
+        controls, make = [chooser, slider], lambda index, level: draw(index, names[0], level)
+    explorer = _explorer(controls, make)
     button = widgets.Button(description="new draw of the noise")
     button.on_click(new_draw)
     explorer.children = (*controls, button, *explorer.children[len(controls) :])
@@ -200,7 +206,7 @@ def training_noise_explorer(
         pixels = torch.sigmoid(logits[index])
         panels = {
             "original": images[index],
-            "noisy": noisy[index],
+            f"noisy, p = {p:.3f}": noisy[index],
             "decoded": pixels,
             "cut at 0.5": (pixels > 0.5).float(),
         }

@@ -543,3 +543,25 @@ def test_a_curve_that_follows_a_training(screen, model):
 def test_where_pictures_cannot_be_shown_a_line_stands_for_them(capsys, model):
     training.fit(model, (IMAGES, IMAGES), epochs=1, on_epoch=widgets.LiveCurve("BCE (nats)"), progress=False)
     assert set(capsys.readouterr().out.splitlines()) == {"the loss, epoch by epoch"}
+
+
+def test_one_kind_of_noise_needs_no_dropdown_for_it():
+    kinds = {"salt and pepper (p)": noise.salt_and_pepper}
+    explorer = widgets.noise_explorer(IMAGES, LABELS, kinds=kinds, most=0.5)
+    (letter,) = parts(explorer, ipywidgets.Dropdown)
+    assert letter.description == "letter"
+    (level,) = parts(explorer, SLIDERS)
+    level.value = 0
+    clean = pixels(explorer)
+    level.value = 0.5
+    assert not np.array_equal(pixels(explorer), clean)
+
+
+def test_every_step_of_the_test_noise_can_be_seen(model):
+    explorer = widgets.training_noise_explorer({"a": model}, IMAGES, LABELS)
+    (p,) = parts(explorer, SLIDERS)
+    seen = set()
+    for step in range(11):
+        p.value = 0.25 + step * p.step
+        seen.add(pixels(explorer).tobytes())
+    assert len(seen) == 11
