@@ -10,11 +10,10 @@ READY := .venv/ready
 lab: $(READY)
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
 
-# OMP_WAIT_POLICY: threads that wait give the core to others, so a busy computer is not slowed down much more
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=1800 notebooks
 
 notebooks: $(READY)
 	$(BIN)/python tests/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
