@@ -13,7 +13,7 @@ lab: $(READY)
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=1800 notebooks
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 notebooks: $(READY)
 	$(BIN)/python tests/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)

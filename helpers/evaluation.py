@@ -33,7 +33,8 @@ def psnr(outputs: Tensor, images: Tensor) -> Tensor:
     outputs, images: pixel values in [0, 1], (N, ...). 10 dB more is a tenth of the squared error; equal
     images give inf.
     """
-    _check_same_shape(outputs, images)
+    if outputs.shape != images.shape:
+        raise ValueError(f"expected outputs of the images' shape {tuple(images.shape)}, got {tuple(outputs.shape)}")
     return -10 * (outputs - images).square().flatten(1).mean(dim=1).log10()
 
 
@@ -46,11 +47,6 @@ def sharpness(images: Tensor) -> Tensor:
     right = (images[..., :, 1:] - images[..., :, :-1]).square().flatten(1).mean(dim=1)
     below = (images[..., 1:, :] - images[..., :-1, :]).square().flatten(1).mean(dim=1)
     return right + below
-
-
-def _check_same_shape(outputs, images):
-    if outputs.shape != images.shape:
-        raise ValueError(f"expected outputs of the images' shape {tuple(images.shape)}, got {tuple(outputs.shape)}")
 
 
 def bootstrap_interval(values, level: float = 0.95, resamples: int = 5000, seed: int = 0) -> tuple[float, float]:
@@ -125,9 +121,7 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = 3) -> tuple[float
         raise ValueError(f"k: expected 1 to {min(len(real), len(generated)) - 1}, got {k}")
     a, b = real.flatten(1), generated.flatten(1)
     between = torch.cdist(a, b)
-    radius_a, radius_b = (
-        torch.cdist(x, x).kthvalue(k + 1, dim=1).values for x in (a, b)
-    )  # the first is the image itself
+    radius_a, radius_b = (torch.cdist(x, x).kthvalue(k + 1, dim=1).values for x in (a, b))  # + 1: itself is the first
     precision = (between <= radius_a.unsqueeze(1)).any(dim=0).float().mean()
     recall = (between <= radius_b).any(dim=1).float().mean()
     return float(precision), float(recall)

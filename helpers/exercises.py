@@ -18,8 +18,8 @@ def _say(number, text):
     print(f"Exercise {number}: {text}")
 
 
-def _call(number, function, *args):
-    """The student's answer as a tensor, or None after a line that says what is wrong."""
+def _call(number, function, *args, shape=None):
+    """The student's answer as a tensor (of this shape), or None after a line that says what is wrong."""
     try:
         answer = function(*args)
     except Exception as error:  # whatever the student's code does, Run All goes on
@@ -31,7 +31,34 @@ def _call(number, function, *args):
     if not isinstance(answer, Tensor):
         _say(number, f"hint: return a tensor; yours returned {type(answer).__name__}.")
         return None
+    if shape is not None and answer.shape != shape:
+        _say(number, f"hint: expected a tensor of shape {tuple(shape)}; yours has {tuple(answer.shape)}.")
+        return None
     return answer.detach().to_dense().float()
+
+
+def _call_twice(number, function, shape, *args):
+    """The same with a generator as the last argument, twice from the same seed: (answer, again), or None."""
+    answers = []
+    for _ in range(2):
+        inputs = [arg.clone() if isinstance(arg, Tensor) else arg for arg in args]  # an answer may change them
+        answers.append(_call(number, function, *inputs, torch.Generator().manual_seed(0), shape=shape))
+        if answers[-1] is None:
+            return None
+    return answers
+
+
+def _settings(number, settings):
+    """The student's settings as a new dictionary, or None after a line that says what is wrong."""
+    if settings is None or settings is ...:
+        _say(number, NOT_YET)
+    elif not isinstance(settings, dict):
+        _say(number, f"hint: give the settings as a dictionary, {{...}}; yours is a {type(settings).__name__}.")
+    elif any(value is ... for value in settings.values()):
+        _say(number, NOT_YET)
+    else:
+        return dict(settings)
+    return None
 
 
 # ---- notebook 01 -----------------------------------------------------------------------------------------------------
@@ -42,14 +69,10 @@ def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     generator = torch.Generator().manual_seed(0)
     outputs, images = torch.rand(2, 5, 1, 28, 28, generator=generator)
     right = psnr(outputs, images)
-    answer = _call(1, function, outputs, images)
+    answer = _call(1, function, outputs, images, shape=right.shape)
     if answer is None:
         return
-    if answer.shape != right.shape:
-        _say(
-            1, f"hint: expected one number for each image, shape {tuple(right.shape)}; yours has {tuple(answer.shape)}."
-        )
-    elif torch.allclose(answer, -right, atol=1e-3):
+    if torch.allclose(answer, -right, atol=1e-3):
         _say(1, "hint: the sign. A smaller error must give a larger PSNR.")
     elif torch.allclose(answer, right * torch.log(torch.tensor(10.0)), rtol=1e-3):
         _say(1, "hint: PSNR takes the logarithm to base 10 (torch.log10).")
@@ -62,13 +85,10 @@ def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> None:
 def check_mixed_noise(function: Callable[[Tensor, torch.Generator], Tensor]) -> None:
     """Notebook 01, exercise 2: function(images, generator) adds Gaussian noise, sigma of each image from U[0, 1]."""
     images = torch.full((400, 1, 28, 28), 0.5)
-    answer = _call(2, function, images.clone(), torch.Generator().manual_seed(0))
-    again = answer if answer is None else _call(2, function, images.clone(), torch.Generator().manual_seed(0))
-    if answer is None or again is None:
+    answers = _call_twice(2, function, images.shape, images)
+    if answers is None:
         return
-    if answer.shape != images.shape:
-        _say(2, f"hint: expected images of shape {tuple(images.shape)}; yours have {tuple(answer.shape)}.")
-        return
+    answer, again = answers
     spread = (answer - images).flatten(1).std(dim=1)
     halves = answer[:, :, :14], answer[:, :, 14:], answer[..., :14], answer[..., 14:]
     uneven = max((half.flatten(1).std(dim=1) / spread).sub(1).abs().median() for half in halves)
@@ -92,13 +112,9 @@ def check_denoiser(settings: dict, make_model: Callable[[], nn.Module], images: 
 
     settings: keyword arguments of `fit` and a "batch_size". The BCE at sigma = 0.5 must come below 0.15.
     """
-    if settings is not None and settings is not ... and not isinstance(settings, dict):
-        _say(3, f"hint: give the settings as a dictionary, {{...}}; yours is a {type(settings).__name__}.")
+    settings = _settings(3, settings)
+    if settings is None:
         return
-    if settings in (None, ...) or any(value is ... for value in settings.values()):
-        _say(3, NOT_YET)
-        return
-    settings = dict(settings)
     epochs = settings.setdefault("epochs", 3)
     if not isinstance(epochs, int) or epochs != 3:
         _say(3, f"hint: the number of epochs is fixed: 3; yours is {settings['epochs']!r}.")
@@ -128,14 +144,10 @@ def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> None:
     probabilities = torch.rand(6, 1, 7, 5, generator=generator)
     images = (torch.rand(6, 1, 7, 5, generator=generator) > 0.5).float()
     right = ((probabilities > 0.5) != (images > 0.5)).flatten(1).sum(dim=1)
-    answer = _call(1, function, probabilities, images)
+    answer = _call(1, function, probabilities, images, shape=right.shape)
     if answer is None:
         return
-    if answer.shape != right.shape:
-        _say(
-            1, f"hint: expected one number for each image, shape {tuple(right.shape)}; yours has {tuple(answer.shape)}."
-        )
-    elif torch.equal(answer.long(), 35 - right):
+    if torch.equal(answer.long(), 35 - right):
         _say(1, "hint: you count the pixels that are right.")
     elif not torch.equal(answer, right.float()):
         _say(1, "hint: cut the probabilities at 0.5 first, then count the pixels that differ from the image.")
@@ -175,11 +187,8 @@ def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Te
 
     settings: keyword arguments of `fit_ensemble`; at most 3,000 epochs. Trains 16 networks, seeds 100 to 115.
     """
-    if settings is not None and settings is not ... and not isinstance(settings, dict):
-        _say(3, f"hint: give the settings as a dictionary, {{...}}; yours is a {type(settings).__name__}.")
-        return
-    if settings in (None, ...) or any(value is ... for value in settings.values()):
-        _say(3, NOT_YET)
+    settings = _settings(3, settings)
+    if settings is None:
         return
     if not isinstance(settings.get("epochs"), int) or settings["epochs"] > 3000:
         _say(3, f"hint: 'epochs' must be a whole number, at most 3000; yours is {settings.get('epochs')!r}.")
@@ -204,13 +213,10 @@ def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Te
 def check_salt_and_pepper(function: Callable[[Tensor, float, torch.Generator], Tensor]) -> None:
     """Notebook 03, exercise 1: function(images, p, generator) replaces pixels, with p/2 by 1 and with p/2 by 0."""
     images, p = torch.full((500, 1, 7, 5), 0.5), 0.4
-    answer = _call(1, function, images.clone(), p, torch.Generator().manual_seed(0))
-    again = answer if answer is None else _call(1, function, images.clone(), p, torch.Generator().manual_seed(0))
-    if answer is None or again is None:
+    answers = _call_twice(1, function, images.shape, images, p)
+    if answers is None:
         return
-    if answer.shape != images.shape:
-        _say(1, f"hint: expected images of shape {tuple(images.shape)}; yours have {tuple(answer.shape)}.")
-        return
+    answer, again = answers
     differ = [float((answer[:, :, 0, 0] != answer[:, :, y, x]).float().mean()) for y, x in ((6, 4), (0, 4), (6, 0))]
     salt, pepper, kept = (float((answer == value).float().mean()) for value in (1.0, 0.0, 0.5))
     if not torch.equal(answer, again):
@@ -238,15 +244,10 @@ def check_bayes(function: Callable[[Tensor, Tensor, float], Tensor], letters: Te
     d = torch.cdist(noisy.flatten(1), letters.flatten(1), p=1)
     right = torch.softmax(d * torch.log(torch.tensor(p / 2 / (1 - p / 2))), dim=1)
     not_halved = torch.softmax(d * torch.log(torch.tensor(p / (1 - p))), dim=1)
-    answer = _call(2, function, noisy.clone(), letters.clone(), p)
+    answer = _call(2, function, noisy.clone(), letters.clone(), p, shape=right.shape)
     if answer is None:
         return
-    if answer.shape != right.shape:
-        _say(
-            2,
-            f"hint: expected one number for each image and letter, {tuple(right.shape)}; yours: {tuple(answer.shape)}.",
-        )
-    elif torch.allclose(answer, not_halved, atol=1e-3):
+    if torch.allclose(answer, not_halved, atol=1e-3):
         _say(2, "hint: a pixel flips with probability p/2, not p.")
     elif not torch.allclose(answer.sum(dim=1), torch.ones(len(noisy)), atol=1e-3):
         _say(2, "hint: the probabilities of one image should add up to 1: divide by their sum.")

@@ -16,7 +16,8 @@ def salt_and_pepper(images: Tensor, p: float | Tensor, generator: torch.Generato
     Raises TypeError for images that are not floating point, ValueError for p outside [0, 1].
     """
     _check_images(images)
-    if not _all(p, lambda p: (p >= 0) & (p <= 1)):
+    levels = torch.as_tensor(p)
+    if not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"p is a probability: expected a number in [0, 1], got {p}")
     u = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=images.device)
     return torch.where(u < p, (u < p / 2).to(images.dtype), images)
@@ -30,7 +31,8 @@ def gaussian(images: Tensor, std: float | Tensor, generator: torch.Generator | N
     Raises TypeError for images that are not floating point, ValueError for a std that is negative or not finite.
     """
     _check_images(images)
-    if not _all(std, lambda std: (std >= 0) & std.isfinite()):
+    levels = torch.as_tensor(std)
+    if not ((levels >= 0) & levels.isfinite()).all():
         raise ValueError(f"std is a standard deviation: expected a finite number >= 0, got {std}")
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=images.device)
     return noise.mul_(std).add_(images).clamp_(0, 1)  # in place: three passes over the memory fewer
@@ -41,7 +43,3 @@ def _check_images(images):
         raise TypeError(
             f"images: expected floating point values in [0, 1], got {images.dtype}; try images.float() / 255"
         )
-
-
-def _all(level, holds):
-    return bool(holds(torch.as_tensor(level)).all())

@@ -143,7 +143,7 @@ class NoisyCopies:
             raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
         self.inputs, self.noise, self.copies = inputs, noise, copies
         self.targets = targets.repeat(copies, *[1] * (targets.dim() - 1))
-        self.generator, self._waiting = torch.Generator(inputs.device).manual_seed(seed), []
+        self.generator, self._waiting = torch.Generator(inputs.device).manual_seed(seed), iter(())
 
     def draw(self) -> Tensor:
         """The noisy inputs of the next PASSES passes: (PASSES, copies * N, ...), or several such tensors."""
@@ -151,15 +151,21 @@ class NoisyCopies:
         return _each(lambda drawn: drawn.flatten(1, 2), self.noise(clean, generator=self.generator))
 
     def __iter__(self):
-        if not self._waiting:
-            drawn = self.draw()
-            self._waiting = [_each(lambda inputs, i=i: inputs[i], drawn) for i in reversed(range(self.PASSES))]
-        yield self._waiting.pop(), self.targets
+        inputs = next(self._waiting, None)
+        if inputs is None:
+            self._waiting = _one_by_one(self.draw())
+            inputs = next(self._waiting)
+        yield inputs, self.targets
 
 
 def _each(function, value):
     """function(value), or for a tuple the tuple of function(part): a model may have several inputs."""
     return tuple(map(function, value)) if isinstance(value, tuple) else function(value)
+
+
+def _one_by_one(value):
+    """The entries of a tensor along its first dimension, or for a tuple of tensors the tuples of their entries."""
+    return zip(*value, strict=True) if isinstance(value, tuple) else iter(value)
 
 
 def _call(model, inputs):
@@ -235,8 +241,9 @@ def fit(
                 before = copy.deepcopy(model.state_dict()) if patience and validation is None else None
                 model.train()
                 history.lr.append(optimizer.param_groups[0]["lr"])
-                each_batch = scheduler if step_every_batch else None
-                value = trained = _train_epoch(model, batches, loss, optimizer, epoch, each_batch, bfloat16)
+                value = trained = _train_epoch(
+                    model, batches, loss, optimizer, epoch, scheduler if step_every_batch else None, bfloat16
+                )
                 if validation is not None:
                     value = evaluate(model, validation, loss)
                     _check_finite(value, epoch)
@@ -505,10 +512,10 @@ def _stacked_batches(inputs, targets, noise, copies, seeds):
     while True:
         drawn = [source.draw() for source in sources]
         if isinstance(drawn[0], tuple):
-            passes = zip(*(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True)), strict=True)
+            stacked = tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
         else:
-            passes = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
-        for noisy in passes:
+            stacked = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
+        for noisy in _one_by_one(stacked):
             yield noisy, sources[0].targets
 
 

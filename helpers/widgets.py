@@ -158,7 +158,7 @@ def noise_explorer(
         for name, pixels in outputs.items():
             pixels = pixels.reshape(image.shape)
             panels["\n".join([name, *(caption(pixels, image) for caption in captions)])] = pixels
-        return _panels(image.shape, panels, height=168), f"{kind}, level {level:.2f}, draw {draw_seed[0]}"
+        return _panels(image.shape, panels, height=168), f"{kind}, level {level:.3f}, draw {draw_seed[0] - seed + 1}"
 
     def new_draw(_):
         draw_seed[0] += 1
@@ -166,7 +166,9 @@ def noise_explorer(
 
     names = list(kinds)
     chooser, kind = _chooser(labels, start), _choice("kind of noise", names, 0, names)
-    slider = widgets.FloatSlider(level, min=0, max=most, step=most / 100, **_wide("noise level (sigma or p)"))
+    slider = widgets.FloatSlider(
+        level, min=0, max=most, step=most / 100, readout_format=".3f", **_wide("noise level (sigma or p)")
+    )
     if len(names) > 1:
         controls, make = [chooser, kind, slider], draw
     else:
@@ -195,11 +197,12 @@ def training_noise_explorer(
     """Choose a network by the noise of its training, and the noise of the test: one letter, and the mean over many.
 
     networks: name of the training noise -> network. images (N, 1, H, W), clean, all of them are used for the mean.
+    seed: of the test noise; take one with which no network was trained.
     """
+    clean = images.repeat(draws, 1, 1, 1)
 
     @torch.no_grad()
     def draw(index, name, p):
-        clean = images.repeat(draws, 1, 1, 1)
         noisy = noise.salt_and_pepper(clean, p, torch.Generator().manual_seed(seed))
         logits = networks[name](noisy)
         errors = pixel_errors(logits, clean)
@@ -267,14 +270,13 @@ class LiveCurve:
         if not history.loss or (not history.seconds and now - self.shown < 1):
             return
         self.shown = now
-        picture = _Picture(self._png(history))
         if self.handle is None:
-            self.handle = display(picture, display_id=True)
+            self.handle = display(self._draw(history), display_id=True)
         else:
-            self.handle.update(picture)
+            self.handle.update(self._draw(history))
 
-    def _png(self, history):
-        figure = Figure(figsize=(6, 2.8), dpi=80, layout="constrained")
+    def _draw(self, history):
+        figure = Figure(figsize=(6, 2.8), dpi=80, layout="constrained")  # not of pyplot: nothing to close
         curves = {"training": history.loss} | ({"validation": history.validation} if history.validation else {})
         epochs = range(1, len(history.loss) + 1)
         ax = plot_curves({k: (epochs, v) for k, v in curves.items()}, "epochs", self.ylabel, ax=figure.add_subplot())
@@ -283,20 +285,7 @@ class LiveCurve:
         ax.legend(fontsize=8)
         ax.set_title(f"epoch {len(history.loss)}: {history.loss[-1]:.4f}", fontsize=9)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        buffer = io.BytesIO()
-        figure.savefig(buffer)
-        return buffer.getvalue()
-
-
-class _Picture:
-    def __init__(self, png):
-        self.png = png
-
-    def _repr_png_(self):
-        return self.png
-
-    def __repr__(self):
-        return "the loss, epoch by epoch"
+        return figure
 
 
 # ---- the parts that the explorers share ------------------------------------------------------------------------------
