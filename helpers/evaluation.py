@@ -87,6 +87,40 @@ def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:
     return (mean + (rows - mean) @ components.T @ components).reshape(images.shape)
 
 
+def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Tensor, float]:
+    """The best *linear* variational autoencoder, without training: squared error, KL divergences, -ELBO.
+
+    images (N, ...). Encoder and decoder are one linear layer each, the likelihood is normal with standard deviation 1,
+    `beta` > 0 weighs the KL divergence. Then the code follows the principal components (Tipping & Bishop 1999; Lucas et
+    al. 2019): the k-th is used only if its variance v, summed over the pixels, is larger than beta. If so, it costs
+    ln(v / beta) / 2 nats and leaves the squared error beta^2 / v; if not, the dimension collapses and all of v is left.
+
+    Returns the mean squared error of a pixel, reconstructed from mu; the KL divergence of each dimension in nats,
+    (latent_dim,), largest first; and the least -ELBO of an image (see `helpers.training.elbo`).
+    Raises ValueError for a latent_dim that PCA could not have, and for beta <= 0.
+    """
+    rows = images.flatten(1).double()
+    if not 0 <= latent_dim <= min(rows.shape):
+        raise ValueError(
+            f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
+        )
+    if not beta > 0:
+        raise ValueError(f"beta: expected a number > 0, got {beta}")
+    variances = torch.linalg.svdvals(rows - rows.mean(dim=0)).square() / len(rows)
+    codes, rest = variances[:latent_dim], variances[latent_dim:].sum()
+    used, collapsed = codes[codes > beta], codes[codes <= beta].sum() + rest
+    divergences = 0.5 * (codes / beta).clamp(min=1).log()
+    error = (beta**2 / used).sum() + collapsed
+    negative_elbo = beta * divergences.sum() + 0.5 * (beta * len(used) + collapsed)
+    return float(error / rows.shape[1]), divergences.float(), float(negative_elbo)
+
+
+def rms_distances(images: Tensor, others: Tensor) -> Tensor:
+    """Root mean squared difference of the pixels of each pair: images (N, ...), others (M, ...) -> (N, M)."""
+    a, b = images.flatten(1), others.flatten(1)
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") / a.shape[1] ** 0.5
+
+
 def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
     """What is left to know about each pixel: its expected value, given the noisy image. Pixel values in [0, 1].
 

@@ -8,8 +8,17 @@ from torch import Tensor, nn
 
 from helpers import noise
 from helpers.evaluation import pixel_errors, predict, psnr
-from helpers.models import Autoencoder
-from helpers.training import Batches, bce, fit, fit_ensemble, warmup_cosine
+from helpers.models import Autoencoder, VariationalAutoencoder, sampling_noise
+from helpers.training import (
+    Adam,
+    Batches,
+    bce,
+    fit,
+    fit_ensemble,
+    kl_divergence,
+    negative_elbo,
+    warmup_cosine,
+)
 
 NOT_YET = "not yet. Replace the ... by your own code and run the cell again."
 
@@ -296,3 +305,105 @@ def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> None:
         _say(3, f"hint: {exact:.0%} of the letters are right. More room in the layers? Another noise in training?")
     else:
         _say(3, "at least 95 % of the letters are right at p = 0.1: right.")
+
+
+# ---- notebook 04 -----------------------------------------------------------------------------------------------------
+
+
+def check_kl_between(function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
+    """Notebook 04, exercise 1: function(mu1, logvar1, mu2, logvar2), all (N, d), gives the KL of each, (N, d)."""
+    generator = torch.Generator().manual_seed(0)
+    mu1, logvar1, mu2, logvar2 = torch.randn(4, 5, 3, generator=generator)
+
+    def right(mu1, logvar1, mu2, logvar2):
+        first, second = (torch.distributions.Normal(m, (0.5 * v).exp()) for m, v in ((mu1, logvar1), (mu2, logvar2)))
+        return torch.distributions.kl_divergence(first, second)
+
+    numbers = mu1, logvar1, mu2, logvar2
+    answer = _call(1, function, *(number.clone() for number in numbers), shape=mu1.shape)
+    if answer is None:
+        return
+    expected = right(*numbers)
+    if torch.allclose(answer, right(mu2, logvar2, mu1, logvar1), atol=1e-4):
+        _say(1, "hint: the two distributions are exchanged. The KL divergence is not symmetrical.")
+    elif torch.allclose(answer, 2 * expected, atol=1e-4):
+        _say(1, "hint: a factor 1/2 is missing.")
+    elif torch.allclose(answer, right(mu1, 2 * logvar1, mu2, 2 * logvar2), atol=1e-4):
+        _say(1, "hint: exp(logvar) is the variance already; don't square it.")
+    elif not torch.allclose(answer, expected, atol=1e-4):
+        _say(1, "hint: with mu2 = 0 and logvar2 = 0 it must be the formula of section 2. Mind the order and the signs.")
+    else:
+        _say(1, "right.")
+
+
+def check_sample_clouds(function: Callable[[Tensor, Tensor, int, torch.Generator], Tensor]) -> None:
+    """Notebook 04, exercise 2: function(mu, logvar, count, generator) gives points of random clouds, (count, d)."""
+    mu = torch.tensor([[-100.0, 0.0], [0.0, 100.0], [100.0, 0.0]])  # far apart
+    logvar = torch.tensor([[1.0, -1.0]]).repeat(3, 1).mul(2)  # standard deviations e and 1/e
+    count, spread = 3000, torch.tensor([1.0, -1.0]).exp()
+    answers = _call_twice(2, lambda m, v, g: function(m, v, count, g), (count, 2), mu, logvar)
+    if answers is None:
+        return
+    answer, again = answers
+    cloud = torch.cdist(answer, mu).argmin(dim=1)
+    shares = torch.stack([(cloud == i).float().mean() for i in range(3)])
+    noise_of = (answer - mu[cloud]) / spread
+    if not torch.equal(answer, again):
+        _say(
+            2, "hint: draw the faces *and* the points from the generator, so that the same seed gives the same points."
+        )
+    elif (shares - 1 / 3).abs().max() > 0.05:
+        _say(2, "hint: every face should come equally often: torch.randint(len(mu), (count,), generator=generator).")
+    elif torch.allclose(answer, mu[cloud], atol=1e-3):
+        _say(2, "hint: that is the middle of the clouds. Add the standard deviation times a normal random number.")
+    elif (noise_of.std(dim=0) - 1).abs().max() > 0.15:
+        _say(2, "hint: the clouds have the wrong width. The standard deviation is exp(0.5 * logvar).")
+    elif noise_of.T.corrcoef()[0, 1].abs() > 0.15 or noise_of.mean(dim=0).abs().max() > 0.15:
+        _say(
+            2,
+            "hint: every number of every point needs a normal random number of its own: torch.randn((count, d), ...).",
+        )
+    else:
+        _say(2, "right.")
+
+
+def check_cheap_code(latent_dim: int, beta: float, emoji: Tensor) -> None:
+    """Notebook 04, exercise 3: latent_dim and beta with an MSE of at most 0.0040 and at most 3.5 nats of KL."""
+    if any(value is None or value is ... for value in (latent_dim, beta)):
+        _say(3, NOT_YET)
+        return
+    try:
+        if not 1 <= latent_dim <= 32:
+            _say(3, f"hint: take a latent_dim of 1 to 32; yours is {latent_dim!r}.")
+            return
+        ensemble = None
+        for share, epochs, lr in ((0.006, 600, 0.003), (0.06, 300, 0.002), (0.3, 300, 0.002), (1, 800, 0.002)):
+            ensemble = fit_ensemble(
+                partial(VariationalAutoencoder, [400, 128, 64], latent_dim),
+                [100, 101, 102],
+                emoji,
+                emoji,
+                epochs=epochs,
+                lr=lr,
+                loss=negative_elbo(share * beta),
+                optimizer=partial(Adam, betas=(0.9, 0.99)),
+                scheduler=warmup_cosine(epochs, 50),
+                noise=sampling_noise(latent_dim),
+                start_from=ensemble,
+                progress=False,
+            )
+        logits, mu, logvar = ensemble(emoji)
+    except Exception as error:  # as above
+        _say(3, f"training stopped with {type(error).__name__}: {error}")
+        return
+    error = float((torch.sigmoid(logits) - emoji).square().mean())
+    nats = float(kl_divergence(mu, logvar).sum(dim=-1).mean())
+    if error > 0.004:
+        _say(3, f"hint: the MSE is {error:.4f}, more than 0.0040. A cheaper code (smaller beta), or more dimensions?")
+    elif nats > 3.5:
+        _say(
+            3,
+            f"hint: the KL divergence is {nats:.1f} nats, more than 3.5. Make the code more expensive: a larger beta.",
+        )
+    else:
+        _say(3, "a good code, and a cheap one: right.")

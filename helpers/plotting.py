@@ -9,17 +9,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+PAPER = {"white": "gray_r", "black": "gray"}  # the colour of pixels with value 0 -> colour map
 
 
 def show_images(
-    rows, labels: Sequence[str] | None = None, names: Sequence[str] | None = None, columns: int = 16
+    rows,
+    labels: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    columns: int = 16,
+    paper: str = "white",
 ) -> Figure:
-    """Grey images in a grid, black ink on white paper for values 1 and 0.
+    """Grey images in a grid: black ink on white paper for values 1 and 0, or white on black with ``paper="black"``.
 
     rows: images (N, 1, H, W) in [0, 1], or a list of several such sets, drawn one below the other for comparison.
     labels: a title for each image, above the first set.    names: a name for each set.    columns: images side by side.
@@ -32,7 +39,7 @@ def show_images(
         -(-len(sets[0]) // columns),
         len(sets) * (height + gap) + top,
     )  # a line of images: all sets, one title
-    sheet = np.full((lines * block + gap, columns * (width + gap) + gap), 0.2)
+    sheet = np.full((lines * block + gap, columns * (width + gap) + gap), 0.2 if paper == "white" else 1.0)
     figure, ax = plt.subplots(
         figsize=(0.55 * columns + (0.9 if names else 0.1), 0.55 * columns * sheet.shape[0] / sheet.shape[1])
     )
@@ -45,7 +52,7 @@ def show_images(
                 ax.text(x + width / 2 - 0.5, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
             if names and i % columns == 0:
                 ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(sheet, cmap=PAPER[paper], vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     figure.subplots_adjust(left=0.9 / figure.get_figwidth() if names else 0.01, right=0.99, bottom=0.01, top=0.99)
     return figure
@@ -127,6 +134,30 @@ def plot_codes(codes, labels: Sequence[str], ax: Axes | None = None, title: str 
     return ax
 
 
+def plot_thumbnails(codes, images, ax: Axes | None = None, title: str = "", zoom: float = 1.0) -> Axes:
+    """A map of 2-D or 3-D codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black, at its code.
+
+    zoom: points on the page for each pixel. With 3-D codes the map is the view of an ``ax`` with projection "3d".
+    """
+    codes, solid = np.asarray(codes), np.shape(codes)[1] == 3
+    if ax is None:
+        ax = plt.figure(figsize=(5.5, 5.5), layout="constrained").add_subplot(projection="3d" if solid else None)
+    ax.scatter(*codes.T, s=4, color=COLOURS[1])
+    ax.set_title(title)
+    ax.locator_params(nbins=4)
+    if solid:
+        ax.set(xlabel="z1", ylabel="z2", zlabel="z3")
+    else:
+        ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)")
+        ax.margins(0.08)
+        ax.grid(alpha=0.3)
+    points = np.stack(proj_transform(*codes.T, ax.get_proj())[:2], axis=1) if solid else codes
+    for point, image in zip(points, np.asarray(images), strict=True):
+        picture = OffsetImage(image.reshape(image.shape[-2:]), zoom=zoom, cmap="gray", norm=plt.Normalize(0, 1))
+        ax.add_artist(AnnotationBbox(picture, point, frameon=False))
+    return ax
+
+
 def plot_basins(letters, distances, codes, labels: Sequence[str], extent, ax: Axes | None = None) -> Axes:
     """A map of a decoder: which letter it draws where.
 
@@ -163,12 +194,12 @@ def plot_heat_map(values, rows: Sequence[str], columns: Sequence[str], xlabel: s
     return ax
 
 
-def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 1)) -> Axes:
+def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 1), paper: str = "white") -> Axes:
     """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 upwards."""
     ax = ax or plt.subplots(figsize=(7.5, 9), layout="constrained")[1]
     images = np.asarray(images)
     n, m, height, width = images.shape[0], images.shape[1], *images.shape[-2:]
-    sheet = np.full((n * (height + 1), m * (width + 1)), 0.2)
+    sheet = np.full((n * (height + 1), m * (width + 1)), 0.2 if paper == "white" else 1.0)
     for i in range(n):
         for j in range(m):
             top, left = (n - 1 - i) * (height + 1), j * (width + 1)
@@ -177,7 +208,7 @@ def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 
     x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
     edges = (left - x, right + x, bottom - y, top + y)
     aspect = (sheet.shape[0] / (edges[3] - edges[2])) / (sheet.shape[1] / (edges[1] - edges[0]))
-    ax.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=edges, aspect=aspect)
+    ax.imshow(sheet, cmap=PAPER[paper], vmin=0, vmax=1, extent=edges, aspect=aspect)
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
     return ax
 

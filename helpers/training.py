@@ -317,7 +317,8 @@ class Ensemble:
     dimension in front, of size ``len(ensemble)``. `member(i)` is the i-th network as an ordinary module.
 
     loss: (epochs, members), the loss of every member at every epoch, before that epoch's update.
-    metric: (measurements, members), at the epochs listed in `metric_epochs`; empty if no metric was given.
+    metric: (measurements, members), at the epochs listed in `metric_epochs`; empty if no metric was given. It has one
+        dimension more if the metric gives several numbers for each image.
     """
 
     def __init__(self, template: nn.Module, weights: dict[str, Tensor], seeds: Sequence[int]):
@@ -406,8 +407,8 @@ def fit_ensemble(
     noise, copies: as in `NoisyCopies`, with a generator of its own for each seed. Alone, with the same noise:
         ``fit(model, NoisyCopies(inputs, targets, noise, copies=copies, seed=seed), ...)``.
     start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
-    metric: takes (logits, targets) like a loss; its mean over the images is measured every `metric_every` epochs and
-        after the last; without noise, if there is noise in training.
+    metric: takes (logits, targets) like a loss, and gives a number, or several, for each image; the mean over the
+        images is measured every `metric_every` epochs and after the last; without noise, if there is noise in training.
     The other arguments are those of `fit`; the rate is the same for all networks. An interrupt from the keyboard
     leaves the ensemble as it is by then.
 

@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from helpers import noise
-from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr
-from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves
+from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr, rms_distances
+from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves, plot_thumbnails
+from helpers.training import kl_divergence
 
 MAP_SIDE = 400  # pixels, like all sizes below
 MARK, MARK_EDGE = (0, 0, 0), (255, 255, 255)
@@ -30,23 +31,22 @@ MARK, MARK_EDGE = (0, 0, 0), (255, 255, 255)
 def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], start: Sequence[float] | None = None):
     """Two sliders that move through a 2-D latent plane; the decoded image follows, its place is marked on the map.
 
-    images (N, 1, H, W) and their labels are drawn on the map. start: the first code, by default the middle of the map.
+    images (N, 1, H, W) are on the map: by their labels if they are letters (all pixels 0 or 1), else as small pictures.
+    The code of a variational autoencoder is its mean. start: the first code, by default the middle of the map.
     """
-    codes = model.encode(images)
+    codes = _codes(model, images)
     if codes.shape[1] != 2:
         raise ValueError(f"latent_explorer: expected a model with latent_dim 2, got {codes.shape[1]}")
     low, high = codes.min(dim=0).values.tolist(), codes.max(dim=0).values.tolist()
     bounds = [_round_bounds(a, b) for a, b in zip(low, high, strict=True)]
-    background, place = _map(codes, labels, bounds)
+    background, place = _map(codes, images, labels, bounds)
 
     @torch.no_grad()
     def draw(z1, z2):
-        pixels = torch.sigmoid(model.decode(torch.tensor([[z1, z2]])))
-        distance, index = nearest(pixels, images)
+        panels, text = _decoded(model, torch.tensor([[z1, z2]]), images, labels)
         left = background.copy()
         _mark(left, *place(z1, z2))
-        right = _panels(images.shape, {"decoded": pixels, "cut at 0.5": (pixels > 0.5).float()})
-        return _beside(left, right), _describe(distance, index, labels)
+        return _beside(left, _panels(images.shape, panels, black=not _are_letters(images))), text
 
     start = [(a + b) / 2 for a, b in bounds] if start is None else start
     sliders = [
@@ -59,28 +59,112 @@ def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], sta
 
 
 @torch.no_grad()
-def interpolation_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], start: Sequence[str] | None = None):
-    """A slider that walks in a straight line from the code of one image to the code of another.
+def interpolation_explorer(
+    model: nn.Module, images: Tensor, labels: Sequence[str], start: Sequence[str] | None = None, path=torch.lerp
+):
+    """A slider that walks from the code of one image to the code of another.
 
-    start: the labels of the first pair, by default the first and the second image.
+    start: the labels of the first pair, by default the first and the second image. path: a function from two codes
+    (latent_dim,) and the share of the way t in [0, 1] to a code; by default a straight line.
     """
-    codes = model.encode(images)
+    codes, letters = _codes(model, images), _are_letters(images)
 
     @torch.no_grad()
     def draw(first, second, t):
-        pixels = torch.sigmoid(model.decode(torch.lerp(codes[first], codes[second], t).unsqueeze(0)))
-        distance, index = nearest(pixels, images)
-        ends = {f"from {labels[first]}": images[first], "decoded": pixels, "cut at 0.5": (pixels > 0.5).float()}
-        return _panels(images.shape, {**ends, f"to {labels[second]}": images[second]}), _describe(
-            distance, index, labels
-        )
+        panels, text = _decoded(model, path(codes[first], codes[second], t).unsqueeze(0), images, labels)
+        names = [f"{word} {labels[i]}" if letters else word for word, i in (("from", first), ("to", second))]
+        panels = {names[0]: images[first], **panels, names[1]: images[second]}
+        return _panels(images.shape, panels, 200 if letters else 160, black=not letters), text
 
     first, second = (labels.index(label) for label in start) if start else (0, 1)
+    what = "letter" if letters else "image"
     controls = [
-        _choice("from letter", labels, first),
-        _choice("to letter", labels, second),
+        _choice(f"from {what}", labels, first),
+        _choice(f"to {what}", labels, second),
         widgets.FloatSlider(0.5, min=0, max=1, step=0.01, **_wide("t (share of the way)")),
     ]
+    return _explorer(controls, draw)
+
+
+@torch.no_grad()
+def dimension_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], start: int = 0, bound: float = 3.0):
+    """A slider for each number of the code of a variational autoencoder, its KL divergence beside it.
+
+    images (N, 1, H, W) with their labels; the dropdown sets all sliders to the mean code of one of them. The lines on
+    the left show the mean codes of all images in each dimension. The sliders go from -bound to bound, the codes are
+    cut there.
+    """
+    mu, logvar = model.encode(images)
+    divergences = kl_divergence(mu, logvar).mean(dim=0)
+    codes = mu.clamp(-bound, bound)
+    sliders = [
+        widgets.FloatSlider(
+            float(codes[start, i]),
+            min=-bound,
+            max=bound,
+            step=bound / 60,
+            readout_format=".2f",
+            **_wide(f"z{i + 1} (its KL: {divergences[i]:.2f} nats)"),
+        )
+        for i in range(codes.shape[1])
+    ]
+    background = _code_lines(codes, bound)
+
+    @torch.no_grad()
+    def draw(*values):
+        panels, text = _decoded(model, torch.tensor([values]), images, labels)
+        left = background.copy()
+        for i, value in enumerate(values):
+            _mark(left, *_place_on_line(i, value, bound), radius=5)
+        panels = {"start": images[chooser.value], **panels}
+        return _beside(left, _panels(images.shape, panels, 160, black=not _are_letters(images))), text
+
+    def go_to(change):
+        for slider, value in zip(sliders, codes[change.new].tolist(), strict=True):
+            slider.value = value
+        explorer.update()
+
+    chooser = _choice("start from", labels, start)
+    chooser.observe(go_to, names="value")
+    explorer = _explorer(sliders, draw)
+    explorer.children = (chooser, *explorer.children)
+    return explorer
+
+
+@torch.no_grad()
+def model_explorer(
+    models: Mapping[str, nn.Module],
+    images: Tensor,
+    labels: Sequence[str],
+    name: str,
+    start: int = 0,
+    samples: int = 4,
+    seed: int = 0,
+):
+    """A slider that chooses among trained variational autoencoders: a reconstruction, and samples from the prior.
+
+    models: what the slider shows -> model; name: what the slider chooses, with its unit. images (N, 1, H, W) with their
+    labels. seed: of the samples, the same numbers for all models.
+    """
+    outputs, drawn, texts = {}, {}, {}
+    for key, model in models.items():  # computed once: the callback only draws
+        logits, mu, logvar = model(images)
+        outputs[key] = torch.sigmoid(logits)
+        epsilon = torch.randn(samples, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+        drawn[key] = torch.sigmoid(model.decode(epsilon))
+        divergences = kl_divergence(mu, logvar).mean(dim=0)
+        error = (outputs[key] - images).square().mean()
+        texts[key] = (
+            f"{name} {key}: mean squared error of all images {error:.4f}, KL {divergences.sum():.2f} nats, "
+            f"in each dimension {', '.join(f'{value:.2f}' for value in divergences.sort(descending=True).values)}"
+        )
+
+    def draw(index, key):
+        panels = {"original": images[index], f"from mu, {key}": outputs[key][index]}
+        panels |= {f"sample {i + 1}": sample for i, sample in enumerate(drawn[key])}
+        return _panels(images.shape, panels, 120, black=not _are_letters(images)), texts[key]
+
+    controls = [_choice("image", labels, start), widgets.SelectionSlider(options=list(models), **_wide(name))]
     return _explorer(controls, draw)
 
 
@@ -308,6 +392,29 @@ class Explorer(widgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | still
 
 
+def _codes(model, images):
+    """The code of each image; the mean if the model gives a mean and a variance."""
+    code = model.encode(images)
+    return code[0] if isinstance(code, tuple) else code
+
+
+def _are_letters(images):
+    """Letters have pixels 0 and 1, ink on white paper; grey images are shown as light on black."""
+    return bool(((images == 0) | (images == 1)).all())
+
+
+def _decoded(model, code, images, labels):
+    """Panels of what a code (1, latent_dim) decodes to, and a line about the nearest of the images."""
+    pixels = torch.sigmoid(model.decode(code))
+    if _are_letters(images):
+        panels = {"decoded": pixels, "cut at 0.5": (pixels > 0.5).float()}
+        return panels, _describe(*nearest(pixels, images), labels)
+    distance, index = rms_distances(pixels, images).min(dim=1)
+    name = labels[int(index)]
+    text = f"The nearest image of the set is {name}, at a distance of {float(distance):.3f} (root mean square)."
+    return {"decoded": pixels, "nearest of the set": images[int(index)]}, text
+
+
 def _explorer(controls, draw):
     """Join controls and a function draw(*values) -> (PIL image, text) into an Explorer."""
     picture, text = widgets.Image(format="png"), widgets.Label()
@@ -355,11 +462,14 @@ def _round_bounds(low, high):
     return round(low - margin, 2), round(high + margin, 2)
 
 
-def _map(codes, labels, bounds):
+def _map(codes, images, labels, bounds):
     """The map of the codes as a picture, and a function from a code to its place on it. Made once for each explorer."""
     figure = Figure(figsize=(MAP_SIDE / 80, MAP_SIDE / 80), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    ax = plot_codes(codes, labels, ax=figure.add_subplot())
+    if _are_letters(images):
+        ax = plot_codes(codes, labels, ax=figure.add_subplot())
+    else:
+        ax = plot_thumbnails(codes, images, ax=figure.add_subplot(), zoom=0.9)
     (a, b), (c, d) = bounds
     ax.set(xlim=(a - 0.08 * (b - a), b + 0.08 * (b - a)), ylim=(c - 0.08 * (d - c), d + 0.08 * (d - c)))
     canvas.draw()
@@ -381,15 +491,40 @@ def _mark(picture, x, y, radius=7):
         draw.line((x, y - radius - 6, x, y + radius + 6), fill=colour, width=width - 1)
 
 
-def _panels(shape, panels, height=200):
-    """Images side by side, enlarged, a caption below each. shape: (N, 1, H, W); values 0 to 1, 1 is black ink."""
+LINE_WIDTH, LINE_GAP = 240, 34
+
+
+def _code_lines(codes, bound):
+    """A line for each dimension from -bound to bound, with a tick for the code of every image."""
+    sheet = Image.new("RGB", (LINE_WIDTH + 70, LINE_GAP * codes.shape[1] + 20), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for i, values in enumerate(codes.T.tolist()):
+        (left, y), (right, _) = (_place_on_line(i, end, bound) for end in (-bound, bound))
+        pen.line((left, y, right, y), fill="grey")
+        pen.text((left - 14, y), f"z{i + 1}", fill="black", font=font, anchor="rm")
+        for value in values:
+            x, _ = _place_on_line(i, value, bound)
+            pen.line((x, y - 6, x, y + 6), fill=COLOURS[1])
+    return sheet
+
+
+def _place_on_line(i, value, bound):
+    return 50 + LINE_WIDTH * (value + bound) / (2 * bound), LINE_GAP * (i + 0.5) + 10
+
+
+def _panels(shape, panels, height=200, black=False):
+    """Images side by side, enlarged, a caption below each. shape: (N, 1, H, W); values 0 to 1.
+
+    1 is black ink on white paper, or with `black` light on black.
+    """
     scale = height // shape[-2]
     size = (scale * shape[-1], scale * shape[-2])
     lines = max(caption.count("\n") for caption in panels)
     sheet = Image.new("RGB", ((size[0] + 16) * len(panels), size[1] + 40 + 18 * lines), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for i, (caption, pixels) in enumerate(panels.items()):
-        grey = (255 - 255 * pixels.reshape(shape[-2:]).clamp(0, 1)).round().byte().numpy()
+        light = pixels.reshape(shape[-2:]).clamp(0, 1)
+        grey = (255 * (light if black else 1 - light)).round().byte().numpy()
         left = i * (size[0] + 16) + 8
         sheet.paste(Image.fromarray(grey).resize(size, Image.Resampling.NEAREST), (left, 8))
         pen.rectangle((left - 1, 7, left + size[0], 8 + size[1]), outline="grey")

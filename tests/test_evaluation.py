@@ -14,6 +14,7 @@ from helpers.data import load_letters
 from helpers.evaluation import (
     bayes_denoiser,
     bootstrap_interval,
+    linear_vae,
     nearest,
     outlier_score,
     pca_reconstruction,
@@ -21,6 +22,7 @@ from helpers.evaluation import (
     precision_recall,
     predict,
     psnr,
+    rms_distances,
     roc,
     sharpness,
     wilson_interval,
@@ -487,3 +489,63 @@ def test_precision_and_recall_by_hand():
 def test_precision_recall_refuses_a_k_that_does_not_fit(k):
     with pytest.raises(ValueError, match=f"k: expected 1 to 4, got {k}"):
         precision_recall(torch.rand(9, 2), torch.rand(5, 2), k=k)
+
+
+# ---- the best linear variational autoencoder -------------------------------------------------------------------------
+
+
+def linear_objective(rows, encode, log_s, decode, beta):
+    """-ELBO of a linear VAE, the mean over its clouds in closed form: code N(x E, s^2), decoder x^ = z D."""
+    mu, variance = rows @ encode, (2 * log_s).exp()
+    squares = (mu @ decode - rows).square().sum(dim=1) + (variance * decode.square().sum(dim=1)).sum()
+    divergence = 0.5 * (mu.square() + variance - 1 - 2 * log_s)
+    return 0.5 * squares.mean() + beta * divergence.sum(dim=1).mean(), divergence.mean(dim=0), mu @ decode
+
+
+@pytest.mark.parametrize("beta", [0.02, 0.1, 0.3])
+def test_the_best_linear_vae_is_what_training_finds(beta):
+    rows = random_images(30, 6, seed=1) * torch.tensor([1.0, 0.8, 1.5, 0.3, 2.0, 0.5])
+    rows = rows - rows.mean(dim=0)
+    generator = torch.Generator().manual_seed(0)
+    encode, decode = (0.5 * torch.randn(n, m, generator=generator, dtype=rows.dtype) for n, m in ((6, 4), (4, 6)))
+    weights = [encode.requires_grad_(), torch.zeros(4, dtype=rows.dtype, requires_grad=True), decode.requires_grad_()]
+    optimizer = torch.optim.LBFGS(weights, max_iter=2000, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = linear_objective(rows, *weights, beta)[0]
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    objective, divergences, outputs = linear_objective(rows, *weights, beta)
+    error, expected, lowest = linear_vae(rows.reshape(30, 1, 2, 3), 4, beta)
+    assert objective.item() == pytest.approx(lowest, rel=1e-4)
+    assert (outputs - rows).square().mean().item() == pytest.approx(error, rel=1e-2)
+    assert torch.allclose(divergences.sum().float(), expected.sum(), atol=1e-2)
+
+
+def test_a_linear_vae_with_a_free_code_is_pca_and_with_a_dear_one_the_mean():
+    images = random_images(20, 1, 3, 4)
+    error, divergences, _ = linear_vae(images, 3, 1e-9)
+    assert error == pytest.approx(float((pca_reconstruction(images, 3) - images).square().mean()))
+    assert (divergences > 5).all()
+    error, divergences, objective = linear_vae(images, 3, 1e3)
+    squares = (images - images.mean(dim=0)).square()
+    assert error == pytest.approx(float(squares.mean()))
+    assert objective == pytest.approx(float(0.5 * squares.sum(dim=(1, 2, 3)).mean()))
+    assert (divergences == 0).all()
+
+
+@pytest.mark.parametrize(("latent_dim", "beta"), [(-1, 1), (13, 1), (2, 0), (2, -1), (2, math.nan)])
+def test_linear_vae_refuses_what_it_cannot_do(latent_dim, beta):
+    with pytest.raises(ValueError, match=r"latent_dim: expected 0 to 12|beta: expected a number > 0"):
+        linear_vae(random_images(20, 1, 3, 4), latent_dim, beta)
+
+
+def test_rms_distances_of_every_pair():
+    images, others = random_images(3, 1, 2, 2), random_images(4, 1, 2, 2, seed=1)
+    distances = rms_distances(images, others)
+    for i, j in product(range(3), range(4)):
+        assert distances[i, j] == pytest.approx(float((images[i] - others[j]).square().mean().sqrt()))
+    assert (rms_distances(images.float(), images.float()).diagonal() == 0).all()

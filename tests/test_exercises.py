@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from helpers import exercises, noise, training
-from helpers.data import load_letters, load_mnist
+from helpers.data import load_emoji, load_letters, load_mnist
 from helpers.evaluation import bayes_denoiser, psnr
 from helpers.models import Autoencoder
 
@@ -419,3 +419,87 @@ def test_salt_and_pepper_from_two_draws_is_not_quite_right(capsys):
         return x
 
     assert "Let one random number decide for both" in say(capsys, exercises.check_salt_and_pepper, answer)
+
+
+# --- notebook 04 -----------------------------------------------------------------------------------------------------
+
+
+def kl(m, v, n, w):
+    return 0.5 * (w - v + (v.exp() + (m - n).square()) / w.exp() - 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda *_: ..., "not yet"),
+        (wrong, "your function stopped with RuntimeError"),
+        (lambda m, v, n, w: kl(m, v, n, w).sum(dim=1), "hint: expected a tensor of shape (5, 3)"),
+        (lambda m, v, n, w: kl(n, w, m, v), "hint: the two distributions are exchanged"),
+        (lambda m, v, n, w: 2 * kl(m, v, n, w), "hint: a factor 1/2"),
+        (lambda m, v, n, w: kl(m, 2 * v, n, 2 * w), "hint: exp(logvar) is the variance already"),
+        (lambda m, v, n, w: kl(m, v, n, w) + 0.5, "hint: with mu2 = 0"),
+        (lambda m, v, n, w: torch.full_like(m, torch.nan), "hint: with mu2 = 0"),
+        (kl, "right."),
+    ],
+)
+def test_kl_between(capsys, answer, reply):
+    assert say(capsys, exercises.check_kl_between, answer).startswith(f"Exercise 1: {reply}")
+
+
+def clouds(width=lambda v: (0.5 * v).exp(), faces=3, shape=lambda count, d: (count, d), shift=0.0):
+    def answer(mu, logvar, count, generator):
+        which = torch.randint(faces, (count,), generator=generator)
+        epsilon = torch.randn(shape(count, mu.shape[1]), generator=generator)
+        return mu[which] + width(logvar[which]) * (epsilon + shift)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda *_: None, "not yet"),
+        (wrong, "your function stopped with RuntimeError"),
+        (lambda m, v, count, g: m, "hint: expected a tensor of shape (3000, 2)"),
+        (lambda m, v, count, g: clouds()(m, v, count, torch.Generator()), "right."),  # a fixed seed of its own is fine
+        (clouds(faces=2), "hint: every face should come equally often"),
+        (clouds(width=torch.zeros_like), "hint: that is the middle of the clouds"),
+        (clouds(width=torch.exp), "hint: the clouds have the wrong width"),
+        (clouds(width=lambda v: v), "hint: the clouds have the wrong width"),
+        (clouds(shape=lambda count, d: (count, 1)), "hint: every number of every point"),
+        (clouds(shift=1.0), "hint: every number of every point"),
+        (clouds(), "right."),
+    ],
+)
+def test_sample_clouds(capsys, answer, reply):
+    assert say(capsys, exercises.check_sample_clouds, answer).startswith(f"Exercise 2: {reply}")
+
+
+def test_sample_clouds_must_use_the_generator(capsys):
+    def answer(mu, logvar, count, generator):
+        which = torch.randint(3, (count,), generator=generator)
+        return mu[which] + (0.5 * logvar[which]).exp() * torch.randn(count, 2)
+
+    assert "from the generator" in say(capsys, exercises.check_sample_clouds, answer)
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "beta", "reply"),
+    [
+        (..., 0.3, "not yet"),
+        (3, None, "not yet"),
+        (0, 0.3, "hint: take a latent_dim of 1 to 32"),
+        (33, 0.3, "hint: take a latent_dim of 1 to 32"),
+        ("3", 0.3, "training stopped with TypeError"),
+        (3.0, 0.3, "training stopped with ValueError"),
+        (3, -1, "training stopped with ValueError: beta"),
+        (3, "1", "training stopped with"),
+        (1, 0.3, "hint: the MSE is"),
+        (3, 4, "hint: the MSE is"),
+        (4, 0.1, "hint: the KL divergence is"),
+        (3, 0.3, "a good code, and a cheap one: right."),
+    ],
+)
+def test_cheap_code(capsys, latent_dim, beta, reply):
+    emoji = load_emoji().images
+    assert say(capsys, exercises.check_cheap_code, latent_dim, beta, emoji).startswith(f"Exercise 3: {reply}")

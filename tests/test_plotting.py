@@ -7,6 +7,8 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox
+from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from helpers import plotting
 
@@ -178,3 +180,29 @@ def test_maps_are_drawn_where_they_should_be(plot):
     assert right.has_data() and not left.has_data()
     new = plot()
     assert plt.get_fignums() == [figure.number, new.figure.number]  # one more: the one that is given back
+
+
+@pytest.mark.parametrize(
+    "draw", [plotting.show_images, lambda images, **kw: plotting.show_grid(torch.stack([images, images]), **kw)]
+)
+def test_values_are_ink_on_white_paper_or_light_on_black(draw):
+    for paper, light in (("white", 0.0), ("black", 1.0)):
+        drawn = draw(torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1).expand(2, 1, 4, 4), paper=paper)
+        (image,) = (drawn.axes[0] if isinstance(drawn, Figure) else drawn).images
+        assert image.cmap(image.norm(1.0))[0] == pytest.approx(light)
+        assert image.cmap(image.norm(0.0))[0] == pytest.approx(1 - light)
+        plt.close("all")
+
+
+@pytest.mark.parametrize("latent_dim", [2, 3])
+def test_thumbnails_lie_at_their_codes(latent_dim):
+    codes, images = torch.randn(5, latent_dim, generator=torch.Generator().manual_seed(0)), torch.rand(5, 1, 4, 4)
+    ax = plotting.plot_thumbnails(codes, images, title="map")
+    boxes = [artist for artist in ax.artists if isinstance(artist, AnnotationBbox)]
+    assert len(boxes) == 5
+    for box, code, image in zip(boxes, codes.numpy(), images, strict=True):
+        expected = code if latent_dim == 2 else proj_transform(*code, ax.get_proj())[:2]
+        assert np.allclose(box.xy, expected)
+        assert np.array_equal(box.offsetbox.get_data(), image[0])
+    assert ax.get_title() == "map"
+    ax.figure.canvas.draw()

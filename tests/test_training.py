@@ -1201,3 +1201,22 @@ def test_fit_trains_a_vae_from_batches():
     assert history.loss[-1] < 0.8 * history.loss[0]
     same = training.fit(VAE(), batches, epochs=1, loss=training.negative_elbo(), bfloat16=True, progress=False)
     assert math.isfinite(same.loss[0])
+
+
+def test_a_metric_may_give_several_numbers_for_each_image():
+    def both(outputs, images):
+        logits, mu, logvar = outputs
+        squares = (torch.sigmoid(logits) - images).square().mean(dim=(-3, -2, -1))
+        return torch.stack([squares, training.kl_divergence(mu, logvar).sum(dim=-1)], dim=-1)
+
+    settings = dict(epochs=20, loss=training.negative_elbo(0.1), progress=False, metric=both, metric_every=10)
+    ensemble = training.fit_ensemble(VAE, [1, 2], LETTERS, LETTERS, noise=sampling_noise(2), **settings)
+    assert ensemble.metric.shape == (3, 2, 2)
+    with torch.no_grad():
+        logits, mu, logvar = ensemble.member(1)(LETTERS)
+    assert ensemble.metric[-1, 1, 0].item() == pytest.approx(
+        float((torch.sigmoid(logits) - LETTERS).square().mean()), abs=1e-5
+    )
+    assert ensemble.metric[-1, 1, 1].item() == pytest.approx(
+        float(training.kl_divergence(mu, logvar).sum(dim=1).mean()), abs=1e-5
+    )

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from helpers import noise, training, widgets
-from helpers.data import load_letters
-from helpers.models import Autoencoder
+from helpers.data import load_emoji, load_letters
+from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.training import History
 
 IMAGES, LABELS = load_letters()
+EMOJI, NAMES = load_emoji()
 
 
 @pytest.fixture
@@ -36,7 +37,22 @@ def explorers(model):
         "direction": widgets.direction_explorer(wide_model(), IMAGES, LABELS, directions=4),
         "direction, numbers": widgets.direction_explorer(wide_model(), IMAGES, range(32), directions=3),
         "training noise": widgets.training_noise_explorer({"0": model, "0.1": wide_model()}, IMAGES, LABELS, draws=2),
+        "latent, emoji": widgets.latent_explorer(vae(2), EMOJI, NAMES),
+        "interpolation, emoji": widgets.interpolation_explorer(
+            vae(3), EMOJI, NAMES, path=lambda a, b, t: a + t * (b - a)
+        ),
+        "dimensions": widgets.dimension_explorer(vae(3), EMOJI, NAMES),
+        "models": widgets.model_explorer({"0.5": vae(2), "1": vae(3)}, EMOJI, NAMES, "beta (no unit)"),
     }
+
+
+def vae(latent_dim):
+    """A network that tells faces apart, though it is not trained."""
+    torch.manual_seed(latent_dim)
+    model = VariationalAutoencoder([400, 20], latent_dim)
+    for linear in (model.encoder[0], model.encoder[2], model.decoder[0], model.decoder[2]):
+        linear.weight.data *= 3
+    return model
 
 
 def decoded_by(model):
@@ -78,6 +94,9 @@ SLIDERS = (ipywidgets.FloatSlider, ipywidgets.IntSlider)
         "direction",
         "direction, numbers",
         "training noise",
+        "latent, emoji",
+        "interpolation, emoji",
+        "dimensions",
     ],
 )
 def test_every_slider_moves_the_picture_over_its_whole_range(model, name):
@@ -571,3 +590,78 @@ def test_every_step_of_the_test_noise_can_be_seen(model):
         p.value = 0.25 + step * p.step
         seen.add(pixels(explorer).tobytes())
     assert len(seen) == 11
+
+
+# ---- explorers of the variational autoencoder ------------------------------------------------------------------------
+
+
+def face(explorer, i, height):
+    """The i-th panel, 20x20, as pixel values; counted from the right if i < 0."""
+    scale = height // 20
+    width = 20 * scale + 16
+    shown = pixels(explorer)
+    panels = (shown.shape[1] - (shown.shape[1] % width)) // width
+    left = shown.shape[1] + i * width if i < 0 else i * width
+    assert panels
+    top = (shown.shape[0] - (20 * scale + 40)) // 2 + 8
+    return shown[top + scale // 2 :, left + 8 + scale // 2 :, 0][: 20 * scale : scale, : 20 * scale : scale] / 255
+
+
+def test_the_sliders_of_the_dimensions_start_at_the_code_of_the_chosen_face():
+    model = vae(3)
+    explorer = widgets.dimension_explorer(model, EMOJI, NAMES, start=5)
+    mu, logvar = model.encode(EMOJI)
+    chooser, sliders = parts(explorer, ipywidgets.Dropdown)[0], parts(explorer, SLIDERS)
+    for index in (5, 8):
+        chooser.value = index
+        code = mu[index].clamp(-3, 3).detach()
+        assert [slider.value for slider in sliders] == pytest.approx(code.tolist())
+        expected = torch.sigmoid(model.decode(code.unsqueeze(0))).reshape(20, 20).detach()
+        assert np.abs(face(explorer, -2, 160) - expected.numpy()).max() < 0.01
+        assert np.abs(face(explorer, -3, 160) - EMOJI[index, 0].numpy()).max() < 0.01
+    divergences = training.kl_divergence(mu, logvar).mean(dim=0)
+    assert [slider.description for slider in sliders] == [
+        f"z{i} (its KL: {value:.2f} nats)" for i, value in enumerate(divergences, start=1)
+    ]
+
+
+def test_the_text_names_the_nearest_face_and_its_distance():
+    model = vae(2)
+    explorer = widgets.latent_explorer(model, EMOJI, NAMES)
+    with torch.no_grad():
+        decoded = torch.sigmoid(model.decode(torch.tensor([[s.value for s in parts(explorer, SLIDERS)]])))
+    distances = (decoded.reshape(20, 20) - EMOJI[:, 0]).square().mean(dim=(1, 2)).sqrt()
+    (text,) = parts(explorer, ipywidgets.Label)
+    assert NAMES[int(distances.argmin())] in text.value
+    assert f"{distances.min():.3f}" in text.value
+    assert np.abs(face(explorer, -1, 200) - EMOJI[distances.argmin(), 0].numpy()).max() < 0.01
+
+
+def test_the_path_of_an_interpolation_can_be_given():
+    model, seen = vae(3), []
+
+    def path(a, b, t):
+        seen.append((a, b, t))
+        return b
+
+    widgets.interpolation_explorer(model, EMOJI, NAMES, start=(NAMES[3], NAMES[7]), path=path)
+    mu = model.encode(EMOJI)[0]
+    ((a, b, t),) = seen
+    assert torch.equal(a, mu[3]) and torch.equal(b, mu[7]) and t == 0.5
+
+
+def test_the_model_slider_shows_reconstruction_and_samples_of_the_chosen_model():
+    models = {"0.5": vae(2), "1": vae(3)}
+    explorer = widgets.model_explorer(models, EMOJI, NAMES, "beta (no unit)", start=4, samples=2, seed=7)
+    (slider,), (text,) = parts(explorer, ipywidgets.SelectionSlider), parts(explorer, ipywidgets.Label)
+    for key, model in models.items():
+        slider.value = key
+        codes = torch.randn(2, model.latent_dim, generator=torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            logits, mu, logvar = model(EMOJI)
+            samples = torch.sigmoid(model.decode(codes)).reshape(2, 20, 20)
+        shown = [face(explorer, i, 120) for i in range(4)]
+        for picture, expected in zip(shown, [EMOJI[4, 0], torch.sigmoid(logits)[4, 0], *samples], strict=True):
+            assert np.abs(picture - expected.numpy()).max() < 0.01
+        assert f"KL {training.kl_divergence(mu, logvar).sum(dim=1).mean():.2f} nats" in text.value
+        assert f"error of all images {(torch.sigmoid(logits) - EMOJI).square().mean():.4f}" in text.value
