@@ -147,6 +147,7 @@ def plot_thumbnails(codes, images, ax: Axes | None = None, title: str = "", zoom
     ax.locator_params(nbins=4)
     if solid:
         ax.set(xlabel="z1", ylabel="z2", zlabel="z3")
+        ax.set_box_aspect(None, zoom=0.85)  # room for the labels
     else:
         ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)")
         ax.margins(0.08)

@@ -108,7 +108,7 @@ def dimension_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], 
         )
         for i in range(codes.shape[1])
     ]
-    background = _code_lines(codes, bound)
+    background = _code_lines(codes, divergences, bound)
 
     @torch.no_grad()
     def draw(*values):
@@ -491,25 +491,27 @@ def _mark(picture, x, y, radius=7):
         draw.line((x, y - radius - 6, x, y + radius + 6), fill=colour, width=width - 1)
 
 
-LINE_WIDTH, LINE_GAP = 240, 34
+LINE_LEFT, LINE_WIDTH, LINE_GAP = 100, 240, 34
 
 
-def _code_lines(codes, bound):
-    """A line for each dimension from -bound to bound, with a tick for the code of every image."""
-    sheet = Image.new("RGB", (LINE_WIDTH + 70, LINE_GAP * codes.shape[1] + 20), "white")
+def _code_lines(codes, divergences, bound):
+    """A line for each dimension from -bound to bound, with its KL and a tick for the code of every image."""
+    sheet = Image.new("RGB", (LINE_LEFT + LINE_WIDTH + 20, LINE_GAP * (codes.shape[1] + 1)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for i, values in enumerate(codes.T.tolist()):
         (left, y), (right, _) = (_place_on_line(i, end, bound) for end in (-bound, bound))
         pen.line((left, y, right, y), fill="grey")
-        pen.text((left - 14, y), f"z{i + 1}", fill="black", font=font, anchor="rm")
+        pen.text((left - 10, y), f"z{i + 1}, KL {divergences[i]:.2f}", fill="black", font=font, anchor="rm")
         for value in values:
             x, _ = _place_on_line(i, value, bound)
             pen.line((x, y - 6, x, y + 6), fill=COLOURS[1])
+    for end in (-bound, bound):
+        pen.text(_place_on_line(codes.shape[1] - 0.2, end, bound), f"{end:g}", fill="black", font=font, anchor="mm")
     return sheet
 
 
 def _place_on_line(i, value, bound):
-    return 50 + LINE_WIDTH * (value + bound) / (2 * bound), LINE_GAP * (i + 0.5) + 10
+    return LINE_LEFT + LINE_WIDTH * (value + bound) / (2 * bound), LINE_GAP * (i + 0.5)
 
 
 def _panels(shape, panels, height=200, black=False):

@@ -3,7 +3,7 @@
     python tests/execute_notebooks.py NOTEBOOK...
 
 A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its still picture stays.
-Pictures are saved with a palette of 256 colours, which takes a third of the bytes.
+Pictures are saved with a palette of 128 colours, which takes a third of the bytes.
 """
 
 import base64
@@ -35,11 +35,11 @@ def execute(path: Path) -> None:
 
 
 def with_palette(picture: str) -> str:
-    """A PNG in base64, with transparent pixels made white, and 256 colours."""
+    """A PNG in base64, with transparent pixels made white, and 128 colours."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     file = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    image.quantize(128, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
