@@ -110,7 +110,13 @@ class VariationalAutoencoder(nn.Module):
         """A draw of the code: mu + standard deviation * epsilon, with standard normal numbers epsilon; same shapes.
 
         The randomness comes from outside, so the gradient can pass through mu and logvar (Kingma & Welling, sec. 2.4).
+        Raises ValueError if the shapes differ.
         """
+        if not mu.shape == logvar.shape == epsilon.shape:
+            raise ValueError(
+                "expected mu, logvar and epsilon of one shape, got "
+                f"{tuple(mu.shape)}, {tuple(logvar.shape)} and {tuple(epsilon.shape)}"
+            )
         return mu + torch.exp(0.5 * logvar) * epsilon
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -278,7 +278,7 @@ def test_without_epsilon_a_vae_decodes_the_mean_and_draws_nothing():
 def test_reparameterize_gives_the_mean_and_the_variance_that_it_is_told():
     mu, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, 2 * math.log(3)]])
     epsilon = torch.randn(200_000, 2, generator=torch.Generator().manual_seed(0))
-    codes = VariationalAutoencoder.reparameterize(mu, logvar, epsilon)
+    codes = VariationalAutoencoder.reparameterize(mu.expand_as(epsilon), logvar.expand_as(epsilon), epsilon)
     assert torch.allclose(codes.mean(dim=0), mu[0], atol=0.03)
     assert torch.allclose(codes.std(dim=0), torch.tensor([1.0, 3.0]), atol=0.03)
 
@@ -307,3 +307,5 @@ def test_a_vae_refuses_other_images_and_codes():
         model.encode(torch.rand(3, 1, 7, 5))
     with pytest.raises(ValueError, match=r"expected codes of shape \(N, 2\), got \(3, 4\)"):
         model.decode(torch.rand(3, 4))
+    with pytest.raises(ValueError, match=r"of one shape, got \(3, 2\), \(3, 2\) and \(3, 1\)"):
+        model(torch.rand(3, 1, 20, 20), torch.rand(3, 1))
