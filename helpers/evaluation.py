@@ -90,22 +90,23 @@ def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:
 def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Tensor, float]:
     """The best *linear* variational autoencoder, without training: squared error, KL divergences, -ELBO.
 
-    images (N, ...). Encoder and decoder are one linear layer each, the likelihood is normal with standard deviation 1,
-    `beta` > 0 weighs the KL divergence. Then the code follows the principal components (Tipping & Bishop 1999; Lucas et
-    al. 2019): the k-th is used only if its variance v, summed over the pixels, is larger than beta. If so, it costs
-    ln(v / beta) / 2 nats and leaves the squared error beta^2 / v; if not, the dimension collapses and all of v is left.
+    images (N, ...) in [0, 1]. Encoder and decoder are one linear layer each, the likelihood is normal with standard
+    deviation 1, `beta` > 0 weighs the KL divergence. Then the code follows the principal components (Tipping & Bishop
+    1999; Lucas et al. 2019): the k-th is used only if its variance v, summed over the pixels, is larger than beta. If
+    so, it costs ln(v / beta) / 2 nats and leaves the squared error beta^2 / v; if not, the dimension collapses and all
+    of v is left.
 
     Returns the mean squared error of a pixel, reconstructed from mu; the KL divergence of each dimension in nats,
     (latent_dim,), largest first; and the least -ELBO of an image (see `helpers.training.elbo`).
-    Raises ValueError for a latent_dim that PCA could not have, and for beta <= 0.
+    Raises ValueError for a latent_dim that PCA could not have, and for a beta that is not a finite number > 0.
     """
     rows = images.flatten(1).double()
-    if not 0 <= latent_dim <= min(rows.shape):
+    if not isinstance(latent_dim, int) or not 0 <= latent_dim <= min(rows.shape):
         raise ValueError(
             f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
         )
-    if not beta > 0:
-        raise ValueError(f"beta: expected a number > 0, got {beta}")
+    if not 0 < beta < math.inf:
+        raise ValueError(f"beta: expected a finite number > 0, got {beta}")
     variances = torch.linalg.svdvals(rows - rows.mean(dim=0)).square() / len(rows)
     codes, rest = variances[:latent_dim], variances[latent_dim:].sum()
     used, collapsed = codes[codes > beta], codes[codes <= beta].sum() + rest
@@ -116,8 +117,15 @@ def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Ten
 
 
 def rms_distances(images: Tensor, others: Tensor) -> Tensor:
-    """Root mean squared difference of the pixels of each pair: images (N, ...), others (M, ...) -> (N, M)."""
+    """Root mean squared difference of the pixels of each pair: images (N, ...), others (M, ...) -> (N, M).
+
+    In the unit of the pixels, so in [0, 1] for images. Raises ValueError if they have not as many pixels each.
+    """
     a, b = images.flatten(1), others.flatten(1)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"expected images with as many pixels, got shapes {tuple(images.shape)} and {tuple(others.shape)}"
+        )
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") / a.shape[1] ** 0.5
 
 

@@ -31,6 +31,7 @@ def show_images(
     rows: images (N, 1, H, W) in [0, 1], or a list of several such sets, drawn one below the other for comparison.
     labels: a title for each image, above the first set.    names: a name for each set.    columns: images side by side.
     """
+    colour_map = _colour_map(paper)
     sets = [np.asarray(images) for images in (rows if isinstance(rows, (list, tuple)) else [rows])]
     height, width = sets[0].shape[-2:]
     columns = min(columns, len(sets[0]))
@@ -52,10 +53,16 @@ def show_images(
                 ax.text(x + width / 2 - 0.5, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
             if names and i % columns == 0:
                 ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
-    ax.imshow(sheet, cmap=PAPER[paper], vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(sheet, cmap=colour_map, vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     figure.subplots_adjust(left=0.9 / figure.get_figwidth() if names else 0.01, right=0.99, bottom=0.01, top=0.99)
     return figure
+
+
+def _colour_map(paper):
+    if paper not in PAPER:
+        raise ValueError(f"paper: expected one of {list(PAPER)}, got {paper!r}")
+    return PAPER[paper]
 
 
 def plot_curves(
@@ -138,8 +145,12 @@ def plot_thumbnails(codes, images, ax: Axes | None = None, title: str = "", zoom
     """A map of 2-D or 3-D codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black, at its code.
 
     zoom: points on the page for each pixel. With 3-D codes the map is the view of an ``ax`` with projection "3d".
+    Raises ValueError for codes of another size, or not as many as images.
     """
-    codes, solid = np.asarray(codes), np.shape(codes)[1] == 3
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] not in (2, 3) or len(codes) != len(images):
+        raise ValueError(f"expected codes of shape ({len(images)}, 2) or ({len(images)}, 3), got {codes.shape}")
+    solid = codes.shape[1] == 3
     if ax is None:
         ax = plt.figure(figsize=(5.5, 5.5), layout="constrained").add_subplot(projection="3d" if solid else None)
     ax.scatter(*codes.T, s=4, color=COLOURS[1])
@@ -196,7 +207,11 @@ def plot_heat_map(values, rows: Sequence[str], columns: Sequence[str], xlabel: s
 
 
 def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 1), paper: str = "white") -> Axes:
-    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 upwards."""
+    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 upwards.
+
+    extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
+    """
+    colour_map = _colour_map(paper)
     ax = ax or plt.subplots(figsize=(7.5, 9), layout="constrained")[1]
     images = np.asarray(images)
     n, m, height, width = images.shape[0], images.shape[1], *images.shape[-2:]
@@ -209,7 +224,7 @@ def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 
     x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
     edges = (left - x, right + x, bottom - y, top + y)
     aspect = (sheet.shape[0] / (edges[3] - edges[2])) / (sheet.shape[1] / (edges[1] - edges[0]))
-    ax.imshow(sheet, cmap=PAPER[paper], vmin=0, vmax=1, extent=edges, aspect=aspect)
+    ax.imshow(sheet, cmap=colour_map, vmin=0, vmax=1, extent=edges, aspect=aspect)
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
     return ax
 

@@ -64,7 +64,7 @@ def elbo(outputs: tuple[Tensor, Tensor, Tensor], images: Tensor, beta: float | T
     beta: a weight of the KL divergence (Higgins et al., beta-VAE, 2017); only with 1 is it a bound. For an ensemble it
     may be a tensor (members, 1), one for each member. Raises ValueError for a negative beta.
     """
-    if (torch.as_tensor(beta) < 0).any():
+    if not (torch.as_tensor(beta) >= 0).all():
         raise ValueError(f"beta: expected numbers >= 0, got {beta}")
     logits, mu, logvar = outputs
     log_likelihood = -0.5 * (torch.sigmoid(logits) - images).square().sum(dim=_pixel_dims(images))

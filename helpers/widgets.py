@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from helpers import noise
 from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr, rms_distances
+from helpers.models import VariationalAutoencoder
 from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves, plot_thumbnails
 from helpers.training import kl_divergence
 
@@ -74,6 +75,7 @@ def interpolation_explorer(
         panels, text = _decoded(model, path(codes[first], codes[second], t).unsqueeze(0), images, labels)
         names = [f"{word} {labels[i]}" if letters else word for word, i in (("from", first), ("to", second))]
         panels = {names[0]: images[first], **panels, names[1]: images[second]}
+        text = text if letters else f"From {labels[first]} to {labels[second]}. {text}"
         return _panels(images.shape, panels, 200 if letters else 160, black=not letters), text
 
     first, second = (labels.index(label) for label in start) if start else (0, 1)
@@ -92,8 +94,11 @@ def dimension_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], 
 
     images (N, 1, H, W) with their labels; the dropdown sets all sliders to the mean code of one of them. The lines on
     the left show the mean codes of all images in each dimension. The sliders go from -bound to bound, the codes are
-    cut there.
+    cut there. Raises ValueError for another kind of model, and for a bound that is not > 0.
     """
+    _check_variational(model)
+    if not bound > 0:
+        raise ValueError(f"bound: expected a number > 0, got {bound}")
     mu, logvar = model.encode(images)
     divergences = kl_divergence(mu, logvar).mean(dim=0)
     codes = mu.clamp(-bound, bound)
@@ -121,12 +126,14 @@ def dimension_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], 
 
     def go_to(change):
         for slider, value in zip(sliders, codes[change.new].tolist(), strict=True):
+            slider.unobserve(explorer.update, names="value")  # one picture when all have moved, not one for each
             slider.value = value
+            slider.observe(explorer.update, names="value")
         explorer.update()
 
     chooser = _choice("start from", labels, start)
-    chooser.observe(go_to, names="value")
     explorer = _explorer(sliders, draw)
+    chooser.observe(go_to, names="value")
     explorer.children = (chooser, *explorer.children)
     return explorer
 
@@ -144,10 +151,13 @@ def model_explorer(
     """A slider that chooses among trained variational autoencoders: a reconstruction, and samples from the prior.
 
     models: what the slider shows -> model; name: what the slider chooses, with its unit. images (N, 1, H, W) with their
-    labels. seed: of the samples, the same numbers for all models.
+    labels. seed: of the samples, the same numbers for all models. Raises ValueError for another kind of model, or none.
     """
+    if not models:
+        raise ValueError("models: expected at least one")
     outputs, drawn, texts = {}, {}, {}
     for key, model in models.items():  # computed once: the callback only draws
+        _check_variational(model)
         logits, mu, logvar = model(images)
         outputs[key] = torch.sigmoid(logits)
         epsilon = torch.randn(samples, model.latent_dim, generator=torch.Generator().manual_seed(seed))
@@ -162,7 +172,7 @@ def model_explorer(
     def draw(index, key):
         panels = {"original": images[index], f"from mu, {key}": outputs[key][index]}
         panels |= {f"sample {i + 1}": sample for i, sample in enumerate(drawn[key])}
-        return _panels(images.shape, panels, 120, black=not _are_letters(images)), texts[key]
+        return _panels(images.shape, panels, 120, black=not _are_letters(images)), f"{labels[index]}; {texts[key]}"
 
     controls = [_choice("image", labels, start), widgets.SelectionSlider(options=list(models), **_wide(name))]
     return _explorer(controls, draw)
@@ -398,6 +408,11 @@ def _codes(model, images):
     return code[0] if isinstance(code, tuple) else code
 
 
+def _check_variational(model):
+    if not isinstance(model, VariationalAutoencoder):
+        raise ValueError(f"expected a VariationalAutoencoder, got {type(model).__name__}")
+
+
 def _are_letters(images):
     """Letters have pixels 0 and 1, ink on white paper; grey images are shown as light on black."""
     return bool(((images == 0) | (images == 1)).all())
@@ -443,7 +458,7 @@ def _choice(description, labels, index, values=None):
         value=values[index],
         description=description,
         style={"description_width": "170px"},
-        layout={"width": "300px"},
+        layout={"width": "300px" if max(map(len, labels)) < 16 else "600px"},
     )
 
 

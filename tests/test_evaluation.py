@@ -537,10 +537,25 @@ def test_a_linear_vae_with_a_free_code_is_pca_and_with_a_dear_one_the_mean():
     assert (divergences == 0).all()
 
 
-@pytest.mark.parametrize(("latent_dim", "beta"), [(-1, 1), (13, 1), (2, 0), (2, -1), (2, math.nan)])
-def test_linear_vae_refuses_what_it_cannot_do(latent_dim, beta):
-    with pytest.raises(ValueError, match=r"latent_dim: expected 0 to 12|beta: expected a number > 0"):
-        linear_vae(random_images(20, 1, 3, 4), latent_dim, beta)
+@pytest.mark.parametrize("latent_dim", [-1, 13, 2.5])
+def test_linear_vae_refuses_a_latent_dim_that_pca_could_not_have(latent_dim):
+    with pytest.raises(ValueError, match=rf"latent_dim: expected 0 to 12 .*got {latent_dim}"):
+        linear_vae(random_images(20, 1, 3, 4), latent_dim, 1)
+
+
+@pytest.mark.parametrize("beta", [0, -1, math.nan, math.inf])
+def test_linear_vae_refuses_a_beta_that_is_no_price(beta):
+    with pytest.raises(ValueError, match=rf"beta: expected a finite number > 0, got {beta}"):
+        linear_vae(random_images(20, 1, 3, 4), 2, beta)
+
+
+def test_linear_vae_by_hand():
+    """Variances 4, 1 and 1/4 along the axes, and beta = 1/2: two dimensions are used, the third collapses."""
+    rows = torch.tensor([[2.0, 1, 0.5], [-2, 1, -0.5], [2, -1, -0.5], [-2, -1, 0.5]])
+    error, divergences, objective = linear_vae(rows, 3, 0.5)
+    assert torch.allclose(divergences, 0.5 * torch.tensor([8.0, 2.0, 1.0]).log())
+    assert error == pytest.approx((0.25 / 4 + 0.25 / 1 + 0.25) / 3)
+    assert objective == pytest.approx(0.5 * 0.5 * math.log(16) + 0.5 * (2 * 0.5 + 0.25))
 
 
 def test_rms_distances_of_every_pair():
@@ -549,3 +564,8 @@ def test_rms_distances_of_every_pair():
     for i, j in product(range(3), range(4)):
         assert distances[i, j] == pytest.approx(float((images[i] - others[j]).square().mean().sqrt()))
     assert (rms_distances(images.float(), images.float()).diagonal() == 0).all()
+
+
+def test_rms_distances_refuses_images_of_another_size():
+    with pytest.raises(ValueError, match=r"got shapes \(3, 1, 2, 2\) and \(3, 1, 2, 3\)"):
+        rms_distances(random_images(3, 1, 2, 2), random_images(3, 1, 2, 3))

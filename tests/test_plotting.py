@@ -206,3 +206,14 @@ def test_thumbnails_lie_at_their_codes(latent_dim):
         assert np.array_equal(box.offsetbox.get_data(), image[0])
     assert ax.get_title() == "map"
     ax.figure.canvas.draw()
+
+
+def test_another_paper_and_codes_that_do_not_fit_are_refused_before_anything_is_drawn():
+    images = torch.rand(4, 1, 4, 4)
+    for draw in (plotting.show_images, plotting.show_grid):
+        with pytest.raises(ValueError, match=r"paper: expected one of \['white', 'black'\], got 'grey'"):
+            draw(images, paper="grey")
+    for codes in (torch.zeros(4, 4), torch.zeros(3, 2), torch.zeros(4)):
+        with pytest.raises(ValueError, match=r"expected codes of shape \(4, 2\) or \(4, 3\), got"):
+            plotting.plot_thumbnails(codes, images)
+    assert plt.get_fignums() == []

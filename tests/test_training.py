@@ -1130,7 +1130,7 @@ def test_elbo_is_below_the_evidence():
         assert training.elbo(many, image.expand(len(codes), 2)).mean() < evidence
 
 
-@pytest.mark.parametrize("beta", [-0.1, torch.tensor([[1.0], [-1.0]])])
+@pytest.mark.parametrize("beta", [-0.1, math.nan, torch.tensor([[1.0], [-1.0]])])
 def test_elbo_refuses_a_negative_beta(beta):
     outputs = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1), torch.zeros(2, 1)
     with pytest.raises(ValueError, match="beta: expected numbers >= 0"):

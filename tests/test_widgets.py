@@ -665,3 +665,23 @@ def test_the_model_slider_shows_reconstruction_and_samples_of_the_chosen_model()
             assert np.abs(picture - expected.numpy()).max() < 0.01
         assert f"KL {training.kl_divergence(mu, logvar).sum(dim=1).mean():.2f} nats" in text.value
         assert f"error of all images {(torch.sigmoid(logits) - EMOJI).square().mean():.4f}" in text.value
+
+
+def test_explorers_of_a_vae_refuse_other_models_and_bounds():
+    plain = Autoencoder([400, 20, 3, 20, 400])
+    with pytest.raises(ValueError, match="expected a VariationalAutoencoder, got Autoencoder"):
+        widgets.dimension_explorer(plain, EMOJI, NAMES)
+    with pytest.raises(ValueError, match="expected a VariationalAutoencoder, got Autoencoder"):
+        widgets.model_explorer({"1": plain}, EMOJI, NAMES, "beta (no unit)")
+    with pytest.raises(ValueError, match="models: expected at least one"):
+        widgets.model_explorer({}, EMOJI, NAMES, "beta (no unit)")
+    with pytest.raises(ValueError, match="bound: expected a number > 0, got 0"):
+        widgets.dimension_explorer(vae(3), EMOJI, NAMES, bound=0)
+
+
+def test_a_new_start_draws_one_picture(monkeypatch):
+    explorer = widgets.dimension_explorer(vae(3), EMOJI, NAMES)
+    (picture,), drawn = parts(explorer, ipywidgets.Image), []
+    picture.observe(drawn.append, names="value")
+    parts(explorer, ipywidgets.Dropdown)[0].value = 8
+    assert len(drawn) == 1
