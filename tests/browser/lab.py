@@ -123,7 +123,7 @@ def start_lab(notebooks: Path, folder: Path):
     notifications.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
     environment = os.environ | {name: str(folder / name) for name in names}
-    environment["OMP_WAIT_POLICY"] = "passive"  # else torch is many times slower when the browser needs a processor too
+    environment["GOMP_SPINCOUNT"] = "2000"  # wait briefly: else torch is many times slower beside a busy browser
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port, token = free.getsockname()[1], secrets.token_hex(16)
