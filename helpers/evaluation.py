@@ -78,13 +78,17 @@ def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:
     No *linear* encoder and decoder has a smaller squared error on these images (Eckart & Young 1936).
     """
     rows = images.flatten(1)
-    if not 0 <= latent_dim <= min(rows.shape):
-        raise ValueError(
-            f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
-        )
+    _check_latent_dim(latent_dim, rows)
     mean = rows.mean(dim=0)
     components = torch.linalg.svd(rows - mean, full_matrices=False).Vh[:latent_dim]
     return (mean + (rows - mean) @ components.T @ components).reshape(images.shape)
+
+
+def _check_latent_dim(latent_dim, rows):
+    if not isinstance(latent_dim, int) or not 0 <= latent_dim <= min(rows.shape):
+        raise ValueError(
+            f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
+        )
 
 
 def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Tensor, float]:
@@ -101,10 +105,7 @@ def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Ten
     Raises ValueError for a latent_dim that PCA could not have, and for a beta that is not a finite number > 0.
     """
     rows = images.flatten(1).double()
-    if not isinstance(latent_dim, int) or not 0 <= latent_dim <= min(rows.shape):
-        raise ValueError(
-            f"latent_dim: expected 0 to {min(rows.shape)} for {tuple(rows.shape)} images, got {latent_dim}"
-        )
+    _check_latent_dim(latent_dim, rows)
     if not 0 < beta < math.inf:
         raise ValueError(f"beta: expected a finite number > 0, got {beta}")
     variances = torch.linalg.svdvals(rows - rows.mean(dim=0)).square() / len(rows)

@@ -35,19 +35,19 @@ def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], sta
     images (N, 1, H, W) are on the map: by their labels if they are letters (all pixels 0 or 1), else as small pictures.
     The code of a variational autoencoder is its mean. start: the first code, by default the middle of the map.
     """
-    codes = _codes(model, images)
+    codes, letters = _codes(model, images), _are_letters(images)
     if codes.shape[1] != 2:
         raise ValueError(f"latent_explorer: expected a model with latent_dim 2, got {codes.shape[1]}")
     low, high = codes.min(dim=0).values.tolist(), codes.max(dim=0).values.tolist()
     bounds = [_round_bounds(a, b) for a, b in zip(low, high, strict=True)]
-    background, place = _map(codes, images, labels, bounds)
+    background, place = _map(codes, images, labels, bounds, letters)
 
     @torch.no_grad()
     def draw(z1, z2):
-        panels, text = _decoded(model, torch.tensor([[z1, z2]]), images, labels)
+        panels, text = _decoded(model, torch.tensor([[z1, z2]]), images, labels, letters)
         left = background.copy()
         _mark(left, *place(z1, z2))
-        return _beside(left, _panels(images.shape, panels, black=not _are_letters(images))), text
+        return _beside(left, _panels(images.shape, panels, black=not letters)), text
 
     start = [(a + b) / 2 for a, b in bounds] if start is None else start
     sliders = [
@@ -72,7 +72,7 @@ def interpolation_explorer(
 
     @torch.no_grad()
     def draw(first, second, t):
-        panels, text = _decoded(model, path(codes[first], codes[second], t).unsqueeze(0), images, labels)
+        panels, text = _decoded(model, path(codes[first], codes[second], t).unsqueeze(0), images, labels, letters)
         names = [f"{word} {labels[i]}" if letters else word for word, i in (("from", first), ("to", second))]
         panels = {names[0]: images[first], **panels, names[1]: images[second]}
         text = text if letters else f"From {labels[first]} to {labels[second]}. {text}"
@@ -113,16 +113,16 @@ def dimension_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], 
         )
         for i in range(codes.shape[1])
     ]
-    background = _code_lines(codes, divergences, bound)
+    background, letters = _code_lines(codes, divergences, bound), _are_letters(images)
 
     @torch.no_grad()
     def draw(*values):
-        panels, text = _decoded(model, torch.tensor([values]), images, labels)
+        panels, text = _decoded(model, torch.tensor([values]), images, labels, letters)
         left = background.copy()
         for i, value in enumerate(values):
             _mark(left, *_place_on_line(i, value, bound), radius=5)
         panels = {"start": images[chooser.value], **panels}
-        return _beside(left, _panels(images.shape, panels, 160, black=not _are_letters(images))), text
+        return _beside(left, _panels(images.shape, panels, 160, black=not letters)), text
 
     def go_to(change):
         for slider, value in zip(sliders, codes[change.new].tolist(), strict=True):
@@ -155,7 +155,7 @@ def model_explorer(
     """
     if not models:
         raise ValueError("models: expected at least one")
-    outputs, drawn, texts = {}, {}, {}
+    outputs, drawn, texts, letters = {}, {}, {}, _are_letters(images)
     for key, model in models.items():  # computed once: the callback only draws
         _check_variational(model)
         logits, mu, logvar = model(images)
@@ -172,7 +172,7 @@ def model_explorer(
     def draw(index, key):
         panels = {"original": images[index], f"from mu, {key}": outputs[key][index]}
         panels |= {f"sample {i + 1}": sample for i, sample in enumerate(drawn[key])}
-        return _panels(images.shape, panels, 120, black=not _are_letters(images)), f"{labels[index]}; {texts[key]}"
+        return _panels(images.shape, panels, 120, black=not letters), f"{labels[index]}; {texts[key]}"
 
     controls = [_choice("image", labels, start), widgets.SelectionSlider(options=list(models), **_wide(name))]
     return _explorer(controls, draw)
@@ -418,10 +418,10 @@ def _are_letters(images):
     return bool(((images == 0) | (images == 1)).all())
 
 
-def _decoded(model, code, images, labels):
+def _decoded(model, code, images, labels, letters):
     """Panels of what a code (1, latent_dim) decodes to, and a line about the nearest of the images."""
     pixels = torch.sigmoid(model.decode(code))
-    if _are_letters(images):
+    if letters:
         panels = {"decoded": pixels, "cut at 0.5": (pixels > 0.5).float()}
         return panels, _describe(*nearest(pixels, images), labels)
     distance, index = rms_distances(pixels, images).min(dim=1)
@@ -477,11 +477,11 @@ def _round_bounds(low, high):
     return round(low - margin, 2), round(high + margin, 2)
 
 
-def _map(codes, images, labels, bounds):
+def _map(codes, images, labels, bounds, letters):
     """The map of the codes as a picture, and a function from a code to its place on it. Made once for each explorer."""
     figure = Figure(figsize=(MAP_SIDE / 80, MAP_SIDE / 80), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    if _are_letters(images):
+    if letters:
         ax = plot_codes(codes, labels, ax=figure.add_subplot())
     else:
         ax = plot_thumbnails(codes, images, ax=figure.add_subplot(), zoom=0.9)
