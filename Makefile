@@ -1,11 +1,12 @@
 # make lab: open the practical.  make test: prove it.  make notebooks: run and save all notebooks, as they are committed.
+# make html: run all notebooks and write them as web pages into the folder html.
 # All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3
 LAB_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: lab test notebooks clean
+.PHONY: lab test notebooks html clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
@@ -18,6 +19,9 @@ test: $(READY)
 notebooks: $(READY)
 	$(BIN)/python tests/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
+html: $(READY)
+	$(BIN)/python tests/make_site.py html
+
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	@echo "Setting up .venv. This takes some minutes, most of them for PyTorch."
@@ -26,4 +30,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv html

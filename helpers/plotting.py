@@ -224,7 +224,7 @@ def show_grid(images, ax: Axes | None = None, title: str = "", extent=(0, 1, 0, 
     x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
     edges = (left - x, right + x, bottom - y, top + y)
     aspect = (sheet.shape[0] / (edges[3] - edges[2])) / (sheet.shape[1] / (edges[1] - edges[0]))
-    ax.imshow(sheet, cmap=colour_map, vmin=0, vmax=1, extent=edges, aspect=aspect)
+    ax.imshow(sheet, cmap=colour_map, vmin=0, vmax=1, interpolation="nearest", extent=edges, aspect=aspect)
     ax.set(xlabel="z1 (first number of the code)", ylabel="z2 (second number of the code)", title=title)
     return ax
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from helpers import noise
 from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr, rms_distances
 from helpers.models import VariationalAutoencoder
+from helpers.page import LatentMap, pack, pack_decoder
 from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves, plot_thumbnails
 from helpers.training import kl_divergence
 
@@ -38,8 +39,7 @@ def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], sta
     codes, letters = _codes(model, images), _are_letters(images)
     if codes.shape[1] != 2:
         raise ValueError(f"latent_explorer: expected a model with latent_dim 2, got {codes.shape[1]}")
-    low, high = codes.min(dim=0).values.tolist(), codes.max(dim=0).values.tolist()
-    bounds = [_round_bounds(a, b) for a, b in zip(low, high, strict=True)]
+    bounds = _bounds(codes)
     background, place = _map(codes, images, labels, bounds, letters)
 
     @torch.no_grad()
@@ -57,6 +57,57 @@ def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], sta
         for i, (a, b) in enumerate(bounds)
     ]
     return _explorer(sliders, draw)
+
+
+@torch.no_grad()
+def latent_map(
+    model: nn.Module,
+    images: Tensor,
+    labels: Sequence[str],
+    start: Sequence[float] | None = None,
+    dimensions: tuple[int, int] | None = None,
+) -> LatentMap:
+    """A map of the latent space that lives in the page: it moves without a kernel, and in the saved page on the web.
+
+    A cursor, moved by mouse, touch or the arrow keys, and what the model decodes there. images (N, 1, H, W) are on the
+    map: by their labels if they are letters (all pixels 0 or 1), else as small pictures. Lines part the *basins*, the
+    areas where another of the images is the nearest to the decoded one.
+    dimensions: of a code with more than two numbers the map shows a plane, along these two, counted from 1; by default
+    the two in which the codes differ most. Sliders hold the other numbers.
+    start: the first code, (latent_dim,), by default the mean of the codes. The code of a variational autoencoder is its
+    mean. Raises ValueError for a code of one number, and for a start, dimensions or a decoder that don't fit.
+    """
+    codes, letters = _codes(model, images), _are_letters(images)
+    latent_dim = codes.shape[1]
+    if latent_dim < 2:
+        raise ValueError(f"latent_map: expected a model with latent_dim 2 or more, got {latent_dim}")
+    if dimensions is None:
+        dimensions = sorted((codes.std(dim=0).argsort(descending=True)[:2] + 1).tolist())
+    if len(set(dimensions)) != 2 or not set(dimensions) <= set(range(1, latent_dim + 1)):
+        raise ValueError(f"dimensions: expected two different numbers from 1 to {latent_dim}, got {dimensions}")
+    start = codes.mean(dim=0).tolist() if start is None else [float(value) for value in start]
+    if len(start) != latent_dim:
+        raise ValueError(f"start: expected {latent_dim} numbers, got {len(start)}")
+
+    right, up = (dimension - 1 for dimension in dimensions)
+    bounds = _bounds(codes)
+    still, place = _map(codes[:, [right, up]], images, labels, [bounds[right], bounds[up]], letters)
+    _mark(still, *place(start[right], start[up]))
+    panels, text = _decoded(model, torch.tensor([start]), images, labels, letters)
+    still = _beside(still, _panels(images.shape, panels, black=not letters)).quantize(32)
+    data = {
+        "letters": letters,
+        "labels": [str(label) for label in labels],
+        "shape": images.shape[-2:],
+        "images": pack((255 * images).round()),
+        "codes": [[round(value, 5) for value in code] for code in codes.tolist()],
+        "bounds": bounds,
+        "start": start,
+        "dimensions": [right, up],
+        "layers": pack_decoder(model.decoder, bounds),
+    }
+    description = f"Map of the codes of {len(images)} images, and the image decoded at its cursor. {text}"
+    return LatentMap(data, _png(still, compress_level=9), description)
 
 
 @torch.no_grad()
@@ -469,6 +520,12 @@ def _chooser(labels, start):
     return widgets.IntSlider(start, min=0, max=len(labels) - 1, **_wide("image (number)"))
 
 
+def _bounds(codes):
+    """The range of each number of a code."""
+    low, high = codes.min(dim=0).values.tolist(), codes.max(dim=0).values.tolist()
+    return [_round_bounds(a, b) for a, b in zip(low, high, strict=True)]
+
+
 def _round_bounds(low, high):
     """The range of a slider: (0, 1) for codes that lie in it, else the range of the codes and a little more."""
     if low >= 0 and high <= 1:
@@ -579,7 +636,7 @@ def _describe(distance, index, labels):
     return f"Not a letter of the set: the nearest one, {name}, differs in {count} pixel{'s' if count > 1 else ''}."
 
 
-def _png(image):
+def _png(image, compress_level=1):
     buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=1)
+    image.save(buffer, "png", compress_level=compress_level)
     return buffer.getvalue()

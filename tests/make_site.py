@@ -1,0 +1,211 @@
+"""The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
+
+    python tests/make_site.py FOLDER
+
+The pages ask no other host for anything, so they also work from a disk without network. Latent maps move in them;
+sliders need Python and are still pictures. At the end the pages are checked: links, texts for pictures, requests.
+"""
+
+import html
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+from bs4 import BeautifulSoup
+from execute_notebooks import run
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
+from pygments.formatters import HtmlFormatter
+
+from helpers.files import write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 3_000_000  # of a page
+LONG = 30  # characters of a formula that may be wider than a phone
+CODE_STYLES = {"light": "xcode", "dark": "github-dark"}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --paper: #16181c; --soft: #24272d; --line: #8b9098; --link: #8cc4ff }
+}
+body { margin: 0; font: 17px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
+nav, main { max-width: 1000px; margin: 0 auto; padding: 8px 16px }
+a { color: var(--link) }
+p, li, h1, h2, h3 { max-width: 45em }
+img { max-width: 100%; height: auto; background: #fff }
+pre { overflow-x: auto; margin: 8px 0; font-size: 14px; line-height: 1.4 }
+.input .highlight pre { padding: 8px 10px; border: 1px solid var(--line); background: var(--paper) }
+.output pre { padding: 4px 10px; background: var(--soft) }
+table { display: block; overflow-x: auto; border-collapse: collapse; font-size: 15px }
+th, td { border: 1px solid var(--line); padding: 3px 8px; text-align: left }
+math { max-width: 100%; overflow-x: auto } code { overflow-wrap: anywhere }
+summary { cursor: pointer } .prompt { display: none }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>{style}</style></head>
+<body>
+<nav>{nav}</nav>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
+    """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without ending -> executed."""
+    lessons = [name for name in notebooks if "/" not in name]
+    for name, notebook in notebooks.items():
+        home = "../" * name.count("/") + "index.html"
+        write(folder / f"{name}.html", page(described(notebook), f'<a href="{home}">All notebooks</a>'))
+    cells = [
+        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move in these pages;"
+        " to move the sliders and to do the exercises, run the notebooks in JupyterLab."
+    ]
+    for name in lessons:
+        first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
+        aim, minutes = (paragraph(first, word) for word in ("**Aim.**", "**Time.**"))
+        cells.append(f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}")
+        if solutions in notebooks:
+            cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
+    index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
+    write(folder / "index.html", page(index, "Autoencoder practical"))
+
+
+def write(file, text):
+    write_atomically(file, text.encode())
+
+
+def page(notebook, nav):
+    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
+    notebook = notebook.copy()
+    notebook.cells = [cell.copy() for cell in notebook.cells]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_mathml(cell.source)
+    body, _ = exporter.from_notebook_node(notebook)
+    body = body.replace("<pre", '<pre tabindex="0"').replace("<table", '<table tabindex="0"')
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES.values())
+    style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{STYLE}"
+    return PAGE.format(title=html.escape(title(notebook)), style=style, nav=nav, body=body)
+
+
+def with_mathml(markdown):
+    """Formulas, $...$ and $$...$$, as MathML, which browsers draw by themselves; code in backticks stays."""
+
+    def one(match):
+        code, block, inline = match.groups()
+        if code:
+            return code
+        mathml = convert(block or inline, display="block" if block else "inline")
+        if block or len(inline) > LONG:  # what may scroll can be reached with the keyboard
+            mathml = mathml.replace("<math", '<math tabindex="0"', 1)
+        return mathml.replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")  # no Markdown in it
+
+    return re.sub(r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$]+?)\$", one, markdown, flags=re.DOTALL)
+
+
+def described(notebook):
+    """The notebook with a text for each picture, taken from the text below it, and a note below each slider's picture."""
+    notebook = notebook.copy()
+    cells = []
+    for i, cell in enumerate(notebook.cells):
+        cells.append(cell := cell.copy())
+        if not picture_of(cell):
+            continue
+        cell.metadata = cell.metadata.copy()
+        if "_explorer(" in cell.source:
+            cell.metadata["alt"] = "Sliders' picture as it is at first; the question below says what to look for."
+            cells.append(new_markdown_cell("*A still picture. Run the notebook to move its sliders.*"))
+        else:
+            text = next((later.source for later in notebook.cells[i + 1 :] if later.cell_type == "markdown"), "")
+            shows = re.match(r"\*The (?:figure|picture) shows\*.*?[.:](?=\s|$)", text, flags=re.DOTALL)
+            if shows:  # without one the check below complains
+                cell.metadata["alt"] = re.sub(r"\s+", " ", re.sub(r"[*$`\\{}]", "", shows[0]))
+    notebook.cells = cells
+    return notebook
+
+
+def picture_of(cell):
+    """The PNG of the last picture among the outputs of a cell, in base64, or None."""
+    pictures = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
+    return next(filter(None, reversed(pictures)), None)
+
+
+def picture(notebook):
+    """The picture with sliders that has most to show (in bytes), for the index."""
+    png = max((picture_of(cell) for cell in notebook.cells if "_explorer(" in cell.source), key=len)
+    return f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png.strip()})"
+
+
+def title(notebook):
+    return re.sub(r"[*`]", "", notebook.cells[0].source.splitlines()[0].lstrip("# "))
+
+
+def paragraph(text, word):
+    return next(part for part in text.split("\n\n") if part.startswith(word))
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with the pages of a folder: broken links, pictures without a text, requests to a host, size."""
+    found = []
+    for file in sorted(folder.rglob("*.html")):
+        name = file.relative_to(folder).as_posix()
+        if file.stat().st_size > MOST_BYTES:
+            found.append(f"{name}: {file.stat().st_size} bytes")
+        found += [f"{name}: {problem}" for problem in problems_of(file.read_text(encoding="utf-8"), file)]
+    return found or ([] if (folder / "index.html").exists() else [f"no pages in {folder.name}"])
+
+
+def problems_of(text, file):
+    soup = BeautifulSoup(text, "html.parser")
+    for image in soup.find_all("img"):
+        if not image.get("alt", "").strip() or image["alt"].startswith("No description"):
+            yield f"no text for the picture {str(image)[:60]}"
+    for tag in soup.find_all(True):
+        for attribute in ("src", "srcset", "poster", "data", "action", *(["href"] if tag.name == "link" else [])):
+            if tag.get(attribute) and not tag[attribute].startswith("data:"):
+                yield f"asks for {tag[attribute]}"
+        for style in (tag.get("style", ""), tag.text if tag.name == "style" else ""):
+            if re.search(r"@import|url\((?!['\"]?data:)", style):
+                yield f"asks for something in a style: {style[:60]}"
+        if tag.name == "script" and re.search(r"https?://|import\(|fetch\(", tag.text):
+            yield f"asks for something in a script: {tag.text[:60]}"
+        if tag.get("srcdoc"):
+            yield from problems_of(tag["srcdoc"], file)
+    for link in soup.find_all("a", href=True):
+        address = urlsplit(link["href"])
+        target = (file.parent / unquote(address.path)) if address.path else file
+        if address.scheme not in ("", "https"):
+            yield f"link to {link['href']}"
+        elif not address.scheme and not target.is_file():
+            yield f"broken link to {link['href']}"
+        elif not address.scheme and address.fragment:
+            there = soup if target == file else BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            if not there.find(id=unquote(address.fragment)):
+                yield f"broken link to {link['href']}"
+
+
+def read(folder: Path = ROOT / "notebooks") -> dict[str, NotebookNode]:
+    """All notebooks as they are saved."""
+    return {name: nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in names(folder)}
+
+
+def names(folder):
+    return [file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("[0-9]*.ipynb"))]
+
+
+if __name__ == "__main__":
+    site, source = Path(sys.argv[1]), ROOT / "notebooks"
+    build({name: run(source / f"{name}.ipynb") for name in names(source)}, site)
+    sys.exit("\n".join(problems(site)) or None)
