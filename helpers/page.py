@@ -1,7 +1,7 @@
 """Latent maps that live in the page: HTML with script and decoder inside. They need no kernel and no network.
 
-The decoder travels as its weights, rounded, without the units that are always 0. A sheet of decoded pictures to look up takes several
-times the bytes for the same error.
+The decoder travels as its weights, rounded, without the units that are always 0. A sheet of decoded pictures, to look
+them up, takes several times the bytes for the same error.
 """
 
 import base64
@@ -28,7 +28,8 @@ class LatentMap:
     Where a page may not run scripts (a notebook that was opened but not run yet) its style is taken away as well, and a
     still picture appears, with a line that says what to do.
 
-    data: what the script of the page reads. still: a PNG. description: of the still picture, for those who can't see it.
+    data: what the script of the page reads. still: a PNG. description: of the still picture, for people who can't see
+    it.
     """
 
     def __init__(self, data: dict, still: bytes, description: str):
@@ -55,7 +56,7 @@ class LatentMap:
 
 @torch.no_grad()
 def pack_decoder(decoder: nn.Sequential, bounds: Sequence[tuple[float, float]]) -> list[dict]:
-    """The layers of a decoder for the page. It is meant for codes within `bounds`: (low, high) for each of their numbers.
+    """The layers of a decoder for the page, good for codes within `bounds`: (low, high) for each of their numbers.
 
     Weights are rounded to multiples of a step: the largest with which no pixel of many decoded images is wrong by more
     than MOST_ERROR. Raises ValueError for layers that the page does not know, or if the smallest step is not enough.
@@ -93,8 +94,8 @@ def _layers(decoder):
         isinstance(layer, ACTIVATIONS) for layer in activations
     ):
         raise ValueError(
-            f"expected a decoder of Linear layers with {', '.join(kind.__name__ for kind in ACTIVATIONS)} between them, "
-            f"got {[type(layer).__name__ for layer in decoder]}"
+            f"expected a decoder of Linear layers with {', '.join(kind.__name__ for kind in ACTIVATIONS)} "
+            f"between them, got {[type(layer).__name__ for layer in decoder]}"
         )
     return linear, activations
 

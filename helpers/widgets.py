@@ -81,6 +81,8 @@ def latent_map(
     latent_dim = codes.shape[1]
     if latent_dim < 2:
         raise ValueError(f"latent_map: expected a model with latent_dim 2 or more, got {latent_dim}")
+    if len(labels) != len(images):
+        raise ValueError(f"latent_map: expected {len(images)} labels, got {len(labels)}")
     if dimensions is None:
         dimensions = sorted((codes.std(dim=0).argsort(descending=True)[:2] + 1).tolist())
     if len(set(dimensions)) != 2 or not set(dimensions) <= set(range(1, latent_dim + 1)):
@@ -91,6 +93,8 @@ def latent_map(
 
     right, up = (dimension - 1 for dimension in dimensions)
     bounds = _bounds(codes)
+    if not all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True)):
+        raise ValueError(f"start: expected a code on the map, within {bounds}, got {start}")
     still, place = _map(codes[:, [right, up]], images, labels, [bounds[right], bounds[up]], letters)
     _mark(still, *place(start[right], start[up]))
     panels, text = _decoded(model, torch.tensor([start]), images, labels, letters)
@@ -258,7 +262,7 @@ def outlier_explorer(
     letter = _choice("letter", labels, labels.index(start))
     flips = widgets.IntSlider(0, min=0, max=pixels, **_wide("flipped pixels (count)"))
     explorer = _explorer([letter, flips], draw)
-    button = widgets.Button(description="flip other pixels")
+    button = _button("flip other pixels")
     button.on_click(new_order)
     explorer.children = (letter, flips, button, *explorer.children[2:])
     return explorer
@@ -319,7 +323,7 @@ def noise_explorer(
     else:
         controls, make = [chooser, slider], lambda index, level: draw(index, names[0], level)
     explorer = _explorer(controls, make)
-    button = widgets.Button(description="new draw of the noise")
+    button = _button("new draw of the noise")
     button.on_click(new_draw)
     explorer.children = (*controls, button, *explorer.children[len(controls) :])
     return explorer
@@ -500,6 +504,10 @@ def _explorer(controls, draw):
 
 def _wide(description):
     return {"description": description, "style": {"description_width": "170px"}, "layout": {"width": "480px"}}
+
+
+def _button(description):
+    return widgets.Button(description=description, layout={"width": "max-content"})  # else a long text is cut
 
 
 def _choice(description, labels, index, values=None):

@@ -69,8 +69,8 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
         home = "../" * name.count("/") + "index.html"
         write(folder / f"{name}.html", page(described(notebook), f'<a href="{home}">All notebooks</a>'))
     cells = [
-        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move in these pages;"
-        " to move the sliders and to do the exercises, run the notebooks in JupyterLab."
+        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move "
+        "in these pages; to move the sliders and to do the exercises, run the notebooks in JupyterLab."
     ]
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
@@ -116,7 +116,7 @@ def with_mathml(markdown):
 
 
 def described(notebook):
-    """The notebook with a text for each picture, taken from the text below it, and a note below each slider's picture."""
+    """The notebook with a text for each picture, taken from what stands below it, and a note that sliders are still."""
     notebook = notebook.copy()
     cells = []
     for i, cell in enumerate(notebook.cells):

@@ -3,6 +3,7 @@
 That they run, and still give the outputs that their texts rely on, is tested by nbval (see Makefile).
 """
 
+import html
 import re
 import tempfile
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from helpers.page import TEMPLATE
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-MOST_BYTES, MOST_LINES = 1_000_000, 30
+MOST_BYTES, MOST_BYTES_OF_A_MAP, MOST_LINES = 1_000_000, 300_000, 30
 
 
 def name(path):
@@ -27,10 +30,26 @@ def text_of(output):
 
 @pytest.fixture(params=NOTEBOOKS + SOLUTIONS, ids=name)
 def notebook(request):
-    assert request.param.stat().st_size < MOST_BYTES
     book = nbformat.read(request.param, as_version=4)
+    maps = [len(output.data["text/html"]) for output in latent_maps(book)]
+    assert all(size < MOST_BYTES_OF_A_MAP for size in maps)
+    assert request.param.stat().st_size - 1.02 * sum(maps) < MOST_BYTES  # in the file quotes have a \ before them
     nbformat.validate(book)
     return book
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_saved_latent_maps_have_the_script_of_today(path):
+    for output in latent_maps(nbformat.read(path, as_version=4)):
+        page = html.unescape(re.search(r'srcdoc="(.+?)"', output.data["text/html"], re.DOTALL)[1])
+        before, _, after = TEMPLATE.read_text(encoding="utf-8").partition("/*DATA*/null")
+        assert page.startswith(before), "run make notebooks"
+        assert page.endswith(after), "run make notebooks"
+
+
+def latent_maps(book):
+    outputs = [output for cell in code_cells(book) for output in cell.outputs]
+    return [output for output in outputs if "latent-map" in output.get("data", {}).get("text/html", "")]
 
 
 def code_cells(book):

@@ -17,6 +17,7 @@ import nbformat
 import psutil
 from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
+NOTEBOOKS = Path(os.environ.get("NOTEBOOKS", Path(__file__).resolve().parents[2] / "notebooks"))
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
 RUN_TIMEOUT = 40 * 60_000  # milliseconds for all cells; a busy computer can take four times as long as an idle one

@@ -3,37 +3,16 @@
 With ``-s`` pytest also prints how long each slider takes from the key to the new picture.
 """
 
-import os
+import re
 import statistics
-from pathlib import Path
 
 import pytest
-from lab import chromium, start_browser, start_lab
+from lab import NOTEBOOKS
 
 pytestmark = pytest.mark.browser
 
-NOTEBOOKS = Path(os.environ.get("NOTEBOOKS", Path(__file__).resolve().parents[2] / "notebooks"))
 MEMORY_LIMIT = 2 * 2**20  # bytes that 300 moves may add
 FIGURES = "__import__('matplotlib.pyplot').pyplot.get_fignums()"
-
-
-NO_CHROMIUM = "no Chromium found: apt-get install chromium, or set CHROMIUM=/path/to/chrome"
-if chromium() is None and not os.environ.get("CI"):  # where CI is set the tests fail
-    pytest.skip(NO_CHROMIUM, allow_module_level=True)
-
-
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory):
-    with start_lab(NOTEBOOKS, tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")  # not session: no other test could use asyncio then
-def browser():
-    path = chromium()
-    assert path, NO_CHROMIUM
-    with start_browser(path) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module", params=sorted(file.name for file in NOTEBOOKS.glob("*.ipynb")))
@@ -55,7 +34,7 @@ def test_every_slider_works(notebook):
 
 def check_slider(notebook, slider):
     """Move a slider over its whole range and back to where it was; how many milliseconds each new picture took."""
-    assert slider.label, "a slider without a visible label"
+    assert re.search(r"\w.*\(.+\)", slider.label), f"a slider without a visible label and unit: {slider.label!r}"
     slider.focus()
     start, pictures = slider.aria("text"), []
     for place in "max", "min", "middle":
@@ -125,7 +104,7 @@ from PIL import Image
 from helpers import data, models, noise, training
 
 letters = data.load_letters().images
-slider = widgets.FloatSlider(description="noise", max=1, step=0.002)
+slider = widgets.FloatSlider(description="noise (p)", max=1, step=0.002)
 image = widgets.Image(width=350)
 
 def draw(change=None):

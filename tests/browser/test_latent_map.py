@@ -1,0 +1,364 @@
+"""Latent maps in a real browser: in a bare page, opened from disk without a network, and in JupyterLab.
+
+With ``-s`` pytest also prints how long a move takes, beside the sliders of ipywidgets.
+"""
+
+import statistics
+
+import nbformat
+import pytest
+import torch
+
+from helpers import evaluation, widgets
+from helpers.data import load_emoji, load_letters
+from helpers.models import Autoencoder, VariationalAutoencoder
+
+pytestmark = pytest.mark.browser
+
+LETTERS, LABELS = load_letters()
+EMOJI, NAMES = load_emoji()
+
+
+def letter_model():
+    torch.manual_seed(0)
+    model = Autoencoder([35, 17, 2, 17, 35])
+    for layer in (model.encoder[0], model.encoder[2], model.decoder[0], model.decoder[2]):
+        layer.weight.data *= 4
+    return model
+
+
+def vae(latent_dim, sizes=(400, 300, 200, 100)):
+    """An untrained network that tells faces apart."""
+    torch.manual_seed(latent_dim)
+    model = VariationalAutoencoder(list(sizes), latent_dim)
+    for layer in (*model.encoder, *model.decoder):
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight.data *= 3
+    return model
+
+
+MODELS = {"letters": letter_model, "2": lambda: vae(2), "3": lambda: vae(3), "6": lambda: vae(6)}
+
+
+def make_map(name, **options):
+    model = MODELS[name]()
+    return model, widgets.latent_map(model, *((LETTERS, LABELS) if name == "letters" else (EMOJI, NAMES)), **options)
+
+
+@pytest.fixture
+def open_map(browser, tmp_path):
+    """A function from a map to the frame in which it lives, in a page opened from disk without a network."""
+    contexts = []
+
+    def open_map(latent_map, **options):
+        file = tmp_path / "map.html"
+        page_text = f'<!doctype html><html lang="en"><title>A map</title><main>{latent_map._repr_html_()}</main></html>'
+        file.write_text(page_text, encoding="utf-8")
+        context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | options)
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("console", lambda message: page.problems.append(message.text))
+        page.goto(file.as_uri())
+        frame = page.frames[1]
+        frame.evaluate("latentMap.ready")
+        return frame
+
+    yield open_map
+    problems = [problem for context in contexts for page in context.pages for problem in page.problems]
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def where(frame):
+    return frame.locator("#map").get_attribute("aria-valuetext")
+
+
+def numbers(frame):
+    """The code that the map says."""
+    return [float(part.split("=")[1]) for part in where(frame).split(". ")[0].split(",")]
+
+
+def picture(frame, canvas="decoded"):
+    return frame.evaluate("id => document.getElementById(id).toDataURL()", canvas)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_page_decodes_as_pytorch_does(open_map, name):
+    model, latent_map = make_map(name)
+    frame = open_map(latent_map)
+    low, high = torch.tensor(latent_map.data["bounds"]).T
+    codes = low + torch.rand(500, len(low), generator=torch.Generator().manual_seed(1)) * (high - low)
+    codes = torch.cat([codes, torch.tensor(latent_map.data["codes"])])
+    decoded = torch.tensor(frame.evaluate("codes => codes.map(code => [...latentMap.decode(code)])", codes.tolist()))
+    with torch.no_grad():
+        exact = torch.sigmoid(model.decode(codes))
+    assert exact.std() > 0.1  # pixels differ: an empty picture would prove nothing
+    assert float((decoded - exact).abs().max()) <= 0.02
+
+    found = frame.evaluate("pictures => pictures.map(latentMap.nearest)", exact.tolist())
+    images = LETTERS if name == "letters" else EMOJI
+    if name == "letters":
+        distance, index = evaluation.nearest(exact, images)
+    else:
+        distance, index = evaluation.rms_distances(exact, images).min(dim=1)
+    distances = torch.tensor([nearest["distance"] for nearest in found], dtype=torch.float32)
+    assert torch.allclose(distances, distance.float(), atol=0.003)  # images travel with 256 grey values
+    same = torch.tensor([nearest["index"] for nearest in found]) == index
+    assert same.float().mean() > (0.999 if name == "letters" else 0.95)
+
+
+def test_the_picture_on_the_page_is_the_decoded_image(open_map):
+    model, latent_map = make_map("2")
+    frame = open_map(latent_map)
+    shown = frame.evaluate("""() => {
+        const canvas = document.getElementById('decoded');
+        return [...canvas.getContext('2d').getImageData(0, 0, 20, 20).data].filter((_, i) => i % 4 === 0);
+    }""")
+    with torch.no_grad():
+        exact = torch.sigmoid(model.decode(torch.tensor([latent_map.data["start"]])))[0]
+    assert float((torch.tensor(shown) / 255 - exact).abs().max()) <= 0.02 + 1 / 255
+
+
+HOLD = """
+async steps => {  // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
+    const map = document.getElementById('map'), decoded = document.getElementById('decoded');
+    const frame = () => new Promise(requestAnimationFrame), seen = new Set(), times = [];
+    const read = () => map.ariaValueText + decoded.toDataURL();
+    map.focus();
+    let last = read();
+    for (let step = 0; step < steps; step++) {
+        const start = performance.now();
+        map.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', repeat: step > 0, cancelable: true }));
+        while (performance.now() - start < 33) {
+            await frame();
+            const now = read();
+            if (now !== last) seen.add(now), times.push(performance.now() - start), last = now;
+        }
+    }
+    return [seen.size, times];
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["letters", "2", "6"])
+def test_a_held_key_shows_every_step(open_map, name):
+    _, latent_map = make_map(name)
+    frame = open_map(latent_map)
+    frame.locator("#map").focus()
+    frame.page.keyboard.press("Home")
+    for _ in range(5):
+        frame.page.keyboard.press("Shift+ArrowLeft")
+    shown, times = frame.evaluate(HOLD, 40)
+    assert shown == 40
+    print(
+        f"\nmap {name}, held key: median {statistics.median(times):.0f} ms, 95 % below {sorted(times)[37]:.0f} ms",
+        end=" ",
+    )
+
+
+def test_keys(open_map):
+    _, latent_map = make_map("letters", start=(0.5, 0.5))
+    frame = open_map(latent_map)
+    frame.locator("#map").focus()
+    press = frame.page.keyboard.press
+    for key, expected in [
+        ("ArrowRight", [0.51, 0.5]),
+        ("ArrowUp", [0.51, 0.51]),
+        ("Shift+ArrowLeft", [0.41, 0.51]),
+        ("ArrowDown", [0.41, 0.5]),
+        ("a", [0.41, 0.5]),
+        ("Control+ArrowLeft", [0.41, 0.5]),
+        ("Home", [0.5, 0.5]),
+    ]:
+        press(key)
+        assert numbers(frame) == expected, key
+    for _ in range(12):
+        press("Shift+ArrowRight")
+    assert numbers(frame) == [1, 0.5]  # it stops at the edge
+    label = frame.get_by_role("slider", name="Cursor on the map of the codes")
+    assert label.get_attribute("aria-valuenow") == "1.00"
+    assert label.get_attribute("aria-valuemin") == "0"
+
+
+def test_mouse(open_map):
+    _, latent_map = make_map("letters")
+    frame = open_map(latent_map)
+    box, mouse = frame.locator("#map").bounding_box(), frame.page.mouse
+    scale = box["width"] / 420
+    at = lambda z1, z2: (box["x"] + scale * (26 + 380 * z1), box["y"] + scale * (14 + 380 * (1 - z2)))  # noqa: E731
+    mouse.move(*at(0.25, 0.75))
+    assert numbers(frame) != [0.25, 0.75]
+    mouse.down()
+    assert numbers(frame) == pytest.approx([0.25, 0.75], abs=0.01)
+    mouse.move(*at(0.6, 0.1))
+    assert numbers(frame) == pytest.approx([0.6, 0.1], abs=0.01)
+    mouse.move(box["x"] + 3000, box["y"] - 300)  # far outside: the edge
+    assert numbers(frame) == [1, 1]
+    mouse.up()
+    mouse.move(*at(0.6, 0.1))
+    assert numbers(frame) == [1, 1]
+
+
+def test_touch_on_a_small_screen(open_map):
+    _, latent_map = make_map("letters")
+    frame = open_map(latent_map, has_touch=True, viewport={"width": 320, "height": 640})
+    box = frame.locator("#map").bounding_box()
+    assert 200 < box["width"] <= 320
+    frame.page.touchscreen.tap(box["x"] + box["width"] * (26 + 190) / 420, box["y"] + box["width"] * (14 + 190) / 420)
+    assert numbers(frame) == pytest.approx([0.5, 0.5], abs=0.01)
+    for one in (frame, frame.page):
+        assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")  # no scroll bar of its own
+    assert frame.evaluate("document.getAnimations().length") == 0
+
+
+def test_go_to_an_image(open_map):
+    _, latent_map = make_map("letters")
+    frame = open_map(latent_map)
+    frame.locator("#images").select_option(label="q")
+    assert numbers(frame) == pytest.approx(latent_map.data["codes"][LABELS.index("q")], abs=0.005)
+    assert frame.locator("#images").evaluate("list => list.selectedOptions[0].label") == "q"
+    frame.locator("#map").focus()
+    frame.page.keyboard.press("ArrowUp")
+    frame.page.keyboard.press("ArrowDown")
+    assert frame.locator("#images").evaluate("list => list.selectedOptions[0].label") == "choose"
+
+
+def test_a_plane_of_six_dimensions(open_map):
+    _, latent_map = make_map("6", dimensions=(2, 5))
+    frame = open_map(latent_map)
+    start = numbers(frame)
+    held = frame.locator("#held input")
+    assert held.count() == 4
+    assert frame.locator("#held label").all_inner_texts()[0].strip() == f"z1 (code, no unit): {start[0]:.2f}"
+    frame.locator("#map").focus()
+    frame.page.keyboard.press("ArrowRight")
+    before, moved = picture(frame), numbers(frame)
+    assert [a != b for a, b in zip(start, moved, strict=True)] == [False, True, False, False, False, False]
+    held.nth(2).focus()  # z4
+    frame.page.keyboard.press("End")
+    assert numbers(frame)[3] == pytest.approx(latent_map.data["bounds"][3][1], abs=0.05)
+    assert picture(frame) != before
+    assert frame.evaluate("document.activeElement.type") == "range"  # the slider keeps the focus
+
+    frame.locator("#up").select_option(label="z2")  # the same as to the right: they change places
+    assert frame.evaluate("['right', 'up'].map(id => document.getElementById(id).selectedIndex + 1)") == [5, 2]
+    frame.locator("#right").select_option(label="z1")
+    assert frame.locator("#held label").count() == 4
+    frame.locator("#images").select_option(index=3)
+    assert numbers(frame) == pytest.approx(latent_map.data["codes"][2], abs=0.005)
+
+
+def basins(frame):
+    """What lies behind the cursor, once it is there in full: it does not change any more."""
+    last, now = None, picture(frame, "map")
+    while now != last:
+        frame.page.wait_for_timeout(1000)
+        last, now = now, picture(frame, "map")
+    return now
+
+
+def test_the_basins_are_those_of_the_decoder(open_map):
+    model, latent_map = make_map("letters")
+    frame = open_map(latent_map)
+    basins(frame)
+    side = (torch.arange(128) + 0.5) / 128
+    with torch.no_grad():
+        pixels = torch.sigmoid(model.decode(torch.cartesian_prod(side.flip(0), side).flip(1)))  # rows from the top
+    distance, index = evaluation.nearest(pixels, LETTERS)
+    found = torch.tensor(frame.evaluate("[...cells.index]"))
+    ground = torch.tensor(frame.evaluate("[...cells.far]"))
+    assert (found == index).float().mean() > 0.97  # a thin strip inside of a coarse cell may be missed
+    assert (ground == (distance > 0).float()).float().mean() > 0.97
+    assert len(found.unique()) > 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["letters", "6"])
+def test_light_dark_and_accessible(open_map, serious_findings, name, scheme):
+    _, latent_map = make_map(name)
+    frame = open_map(latent_map, color_scheme=scheme, reduced_motion="reduce")
+    paper = frame.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, paper[4:-1].split(","))) > 380) == (scheme == "light")
+    assert serious_findings(frame) == []
+    assert serious_findings(frame.page.main_frame) == []
+
+
+MAP = """
+import torch
+from helpers import data, models, widgets
+
+letters, labels = data.load_letters()
+torch.manual_seed(0)
+model = models.Autoencoder([35, 17, 2, 17, 35])
+widgets.latent_map(model, letters, labels)
+"""
+SLIDERS = "widgets.latent_explorer(model, letters, labels)"
+
+
+def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
+    with lab.open(browser, lab.write("map.ipynb", MAP, SLIDERS)) as notebook:
+        notebook.run()
+        page = notebook.page
+        assert page.locator(".latent-map figure").is_hidden()
+        iframe = page.locator(".latent-map iframe")
+        frame = iframe.element_handle().content_frame()
+        frame.evaluate("latentMap.ready")
+        assert iframe.bounding_box()["height"] == pytest.approx(frame.evaluate("document.body.scrollHeight"), abs=12)
+        page.evaluate("probe.kernel().shutdown()")
+
+        frame.locator("#map").click()
+        before = where(frame), page.evaluate("probe.cells()")
+        for key in ["ArrowDown", "ArrowUp", "d", "d", "a", "x"]:  # commands of JupyterLab: next cell, delete, add
+            page.keyboard.press(key)
+        assert (where(frame), page.evaluate("probe.cells()")) == before
+        page.keyboard.press("ArrowDown")
+        assert where(frame) != before[0]
+
+        dark = page.evaluate("document.body.dataset.jpThemeLight === 'false'")
+        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+        page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+        frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+        assert not dark
+        assert notebook.page_errors == []
+
+
+def test_a_notebook_that_was_not_run_shows_a_still_picture(lab, browser):
+    path = lab.write("still.ipynb", MAP)
+    notebook = nbformat.read(lab.root / path, as_version=4)
+    html = make_map("letters")[1]._repr_html_()
+    notebook.cells[0].outputs = [
+        nbformat.v4.new_output("execute_result", {"text/html": html, "text/plain": "Latent map"})
+    ]
+    nbformat.write(notebook, lab.root / path)
+    with lab.open(browser, path) as notebook:
+        assert notebook.page.locator("iframe").count() == 0
+        assert notebook.page.get_by_text("Run this cell to get the map").is_visible()
+        still = notebook.page.locator("img[alt^='Map of the codes']")
+        assert still.is_visible()
+        assert still.evaluate("image => image.naturalWidth") > 300
+
+
+def test_a_move_is_faster_than_a_slider_of_python(lab, browser):
+    with lab.open(browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook:
+        notebook.run()
+        frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
+        frame.evaluate("latentMap.ready")
+        slider = notebook.sliders()[0]
+        slider.focus()
+        sliders = [time for _ in range(40) for _, time in [slider.press("ArrowRight", 500)] if time]
+        frame.locator("#map").focus()
+        frame.page.keyboard.press("Home")
+        shown, moves = frame.evaluate(HOLD, 40)
+        for name, times in {"map": moves, "slider": sliders}.items():
+            print(
+                f"\n{name}: median {statistics.median(times):.0f} ms, "
+                f"95 % below {sorted(times)[int(0.95 * len(times))]:.0f} ms",
+                end=" ",
+            )
+        assert shown == 40
+        assert statistics.median(moves) < statistics.median(sliders)
