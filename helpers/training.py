@@ -6,11 +6,13 @@ training twice.
 
 import copy
 import io
+import itertools
 import math
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -73,7 +75,11 @@ def elbo(outputs: tuple[Tensor, Tensor, Tensor], images: Tensor, beta: float | T
 
 def negative_elbo(beta: float | Tensor = 1.0) -> Callable[[tuple[Tensor, Tensor, Tensor], Tensor], Tensor]:
     """A loss for `fit` and `fit_ensemble`."""
-    return lambda outputs, images: -elbo(outputs, images, beta)
+    return partial(_negative_elbo, beta=beta)
+
+
+def _negative_elbo(outputs, images, beta):
+    return -elbo(outputs, images, beta)
 
 
 def _pixel_dims(images):
@@ -89,11 +95,11 @@ def warmup_cosine(epochs: int, warmup: int) -> Callable[[Optimizer], LRScheduler
     """
     if not 0 < warmup <= epochs:
         raise ValueError(f"expected 0 < warmup <= epochs, got warmup={warmup}, epochs={epochs}")
+    return partial(LambdaLR, lr_lambda=partial(_warmup_cosine, epochs, warmup))
 
-    def factor(epoch):
-        return min(1.0, (epoch + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
-    return partial(LambdaLR, lr_lambda=factor)
+def _warmup_cosine(epochs, warmup, epoch):
+    return min(1.0, (epoch + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
 class Batches:
@@ -350,6 +356,29 @@ class Ensemble:
         model.load_state_dict({name: weights[i] for name, weights in self.weights.items()})
         return model.eval()
 
+    def to(self, device: str | torch.device) -> "Ensemble":
+        """Move the networks to a device, in place."""
+        self.template.to(device)
+        self.weights = {name: value.to(device) for name, value in self.weights.items()}
+        return self
+
+    @classmethod
+    def join(cls, parts: "Sequence[Ensemble]") -> "Ensemble":
+        """One ensemble of the members of several, which were trained alike from other seeds.
+
+        `seconds` is the sum. Raises ValueError if the parts were not trained for as many epochs, or not measured at the
+        same ones.
+        """
+        if len({(len(part.loss), tuple(part.metric_epochs)) for part in parts}) != 1:
+            raise ValueError(f"expected parts of as many epochs, got {[len(part.loss) for part in parts]}")
+        weights = {name: torch.cat([part.weights[name] for part in parts]) for name in parts[0].weights}
+        joined = cls(parts[0].template, weights, [seed for part in parts for seed in part.seeds])
+        joined.loss, joined.metric = (
+            torch.cat([getattr(p, name) for p in parts], dim=1) for name in ("loss", "metric")
+        )
+        joined.metric_epochs, joined.seconds = parts[0].metric_epochs, sum(part.seconds for part in parts)
+        return joined
+
 
 def call_stacked(model: nn.Module, method: str, weights: dict[str, Tensor], inputs: Tensor, one_each=False) -> Tensor:
     """Call a method of `model` for many networks at once, with their stacked weights in place of its own.
@@ -395,6 +424,7 @@ def fit_ensemble(
     start_from: Ensemble | None = None,
     metric: Callable[[Tensor, Tensor], Tensor] | None = None,
     metric_every: int = 100,
+    device: str | torch.device | None = None,
     progress: bool = True,
 ) -> Ensemble:
     """Train one network for every seed, all at once, on the full batch (inputs, targets).
@@ -409,6 +439,8 @@ def fit_ensemble(
     start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
     metric: takes (logits, targets) like a loss, and gives a number, or several, for each image; the mean over the
         images is measured every `metric_every` epochs and after the last; without noise, if there is noise in training.
+    device: where to train, for example "cuda" or "mps"; by default where the inputs are. Random numbers are drawn where
+        the inputs are: on any device the results are the same, to rounding. The ensemble stays there (see `to`).
     The other arguments are those of `fit`; the rate is the same for all networks. An interrupt from the keyboard
     leaves the ensemble as it is by then.
 
@@ -423,7 +455,8 @@ def fit_ensemble(
         raise ValueError(f"expected as many targets as inputs, got {len(inputs)} inputs and {len(targets)} targets")
     if noise is None and copies != 1:
         raise ValueError(f"copies: without noise all copies would be the same; expected 1, got {copies!r}")
-    models = _make_models(make_model, seeds, inputs.device)
+    device = torch.device(device or inputs.device)
+    models = _make_models(make_model, seeds, device)
     template, (weights, buffers) = models[0], stack_module_state(models)
     if buffers:
         raise ValueError(
@@ -434,10 +467,11 @@ def fit_ensemble(
         given = {name: tuple(value.shape) for name, value in start_from.weights.items()}
         if shapes != given:
             raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
-        weights = {name: value.clone().requires_grad_() for name, value in start_from.weights.items()}
+        weights = {name: value.clone().to(device).requires_grad_() for name, value in start_from.weights.items()}
 
     forward = _stacked_forward(template, weights)
-    batches = _stacked_batches(inputs, targets, noise, copies, seeds)
+    batches = _stacked_batches(inputs, targets, noise, copies, seeds, device)
+    inputs, targets = inputs.to(device), targets.to(device)
     optimizer = optimizer(list(weights.values()), lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     if isinstance(scheduler, ReduceLROnPlateau):
@@ -446,7 +480,7 @@ def fit_ensemble(
         )
     ensemble = Ensemble(template, weights, seeds)
     losses = torch.empty(
-        epochs, len(seeds), dtype=inputs.dtype
+        epochs, len(seeds), dtype=inputs.dtype, device=device
     )  # made once: a list of small tensors would scatter the memory
     done, metrics, start = 0, [], time.perf_counter()
 
@@ -490,6 +524,64 @@ def fit_ensemble(
     return ensemble
 
 
+def sweep(
+    train: Callable[..., Ensemble],
+    configurations: Iterable[dict],
+    seeds: Sequence[int],
+    *,
+    executor: Executor | None = None,
+    at_once: int = 64,
+) -> list[Ensemble]:
+    """Train every configuration from every seed; one `Ensemble` for each configuration, in their order.
+
+    train: is called with ``seeds=[...], **configuration`` and gives an `Ensemble`, as `fit_ensemble` does.
+    at_once: the seeds of a configuration are trained in groups of at most so many.
+    executor: where the groups are trained. None: one after the other in this process. A ``ProcessPoolExecutor`` (take
+        ``mp_context=multiprocessing.get_context("spawn")``: a forked PyTorch may hang), or Dask's
+        ``Client.get_executor()``, which also reaches other computers; a group whose worker dies there is trained again.
+        What a group needs and gives travels by pickle. Each worker computes with as many threads as this process.
+
+    Neither the executor nor the size of the groups changes a member, but for rounding. If a group raises an error, the
+    groups that have not begun are dropped and the error is raised here.
+    Raises ValueError for no seeds, at_once < 1, and for a `train` that other processes can't find.
+    """
+    seeds, configurations = list(seeds), list(configurations)
+    if not seeds or type(at_once) is not int or at_once < 1:
+        raise ValueError(
+            f"expected seeds, and at_once a whole number >= 1, got {len(seeds)} seeds, at_once={at_once!r}"
+        )
+    if isinstance(executor, ProcessPoolExecutor) and _is_of_a_notebook(train):
+        raise ValueError(
+            f"{train}: other processes can't see what a notebook defines; put the function into a .py file"
+        )
+    groups = [seeds[i : i + at_once] for i in range(0, len(seeds), at_once)]
+    threads = torch.get_num_threads()
+    submit = executor.submit if executor else _now
+    futures = [[submit(_train_group, train, each, group, threads) for group in groups] for each in configurations]
+    try:
+        return [Ensemble.join([future.result() for future in row]) for row in futures]
+    finally:
+        for future in itertools.chain(*futures):
+            future.cancel()  # no effect on what has ended
+
+
+def _now(function, *arguments):
+    future = Future()
+    future.set_result(function(*arguments))
+    return future
+
+
+def _train_group(train, configuration, seeds, threads):
+    torch.set_num_threads(threads)
+    return train(seeds=seeds, **configuration)
+
+
+def _is_of_a_notebook(function):
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+
+
 def _stacked_forward(template, weights):
     """A function from inputs (members, N, ...) to the logits of all networks, with little work a step."""
     if not getattr(template, "takes_stacked_weights", False):
@@ -503,13 +595,14 @@ def _stacked_forward(template, weights):
     return stacked
 
 
-def _stacked_batches(inputs, targets, noise, copies, seeds):
-    """For every epoch the inputs (members, N, ...) and the targets (N, ...)."""
+def _stacked_batches(inputs, targets, noise, copies, seeds, device):
+    """For every epoch the inputs (members, N, ...) and the targets (N, ...), on the device."""
     if noise is None:
-        batch = inputs.expand(len(seeds), *inputs.shape), targets
+        batch = inputs.to(device).expand(len(seeds), *inputs.shape), targets.to(device)
         while True:
             yield batch
     sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
+    repeated = sources[0].targets.to(device)
     while True:
         drawn = [source.draw() for source in sources]
         if isinstance(drawn[0], tuple):
@@ -517,7 +610,7 @@ def _stacked_batches(inputs, targets, noise, copies, seeds):
         else:
             stacked = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
         for noisy in _one_by_one(stacked):
-            yield noisy, sources[0].targets
+            yield _each(lambda part: part.to(device), noisy), repeated
 
 
 def _make_models(make_model, seeds, device):
