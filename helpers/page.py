@@ -25,8 +25,8 @@ TRIED = 20_000  # codes
 class LatentMap:
     """What `helpers.widgets.latent_map` gives: Jupyter shows it as a map that moves, also in a saved page.
 
-    Where a page may not run scripts (a notebook that was opened but not run yet) its style is taken away as well, and a
-    still picture appears, with a line that says what to do.
+    Until the map is alive a still picture stands below it, with a line that says what to do. It stays where scripts may
+    not run; a notebook that was opened but not run yet shows nothing else.
 
     data: what the script of the page reads. still: a PNG. description: of the still picture, for people who can't see
     it.
@@ -43,7 +43,7 @@ class LatentMap:
     def _repr_html_(self) -> str:
         still, description = base64.b64encode(self.still).decode(), html.escape(self.description)
         return (
-            '<div class="latent-map"><style>.latent-map iframe + figure { display: none }</style>'
+            '<div class="latent-map"><style>.latent-map.alive figure { display: none }</style>'
             f'<iframe title="Latent map" style="width: 100%; height: 620px; border: 0" '
             f'srcdoc="{html.escape(self.page())}"></iframe>'
             f'<figure><img alt="{description}" src="data:image/png;base64,{still}">'
@@ -58,8 +58,9 @@ class LatentMap:
 def pack_decoder(decoder: nn.Sequential, bounds: Sequence[tuple[float, float]]) -> list[dict]:
     """The layers of a decoder for the page, good for codes within `bounds`: (low, high) for each of their numbers.
 
-    Weights are rounded to multiples of a step: the largest with which no pixel of many decoded images is wrong by more
-    than MOST_ERROR. Raises ValueError for layers that the page does not know, or if the smallest step is not enough.
+    Weights are rounded to multiples of a step: the largest of 2^-6, 2^-6.5, ... with which no pixel of many decoded
+    images is wrong by more than MOST_ERROR. Raises ValueError for layers that the page does not know, or if the
+    smallest step is not enough.
     """
     linear, activations = _layers(decoder)
     codes = _codes_within(bounds)
@@ -73,8 +74,8 @@ def pack_decoder(decoder: nn.Sequential, bounds: Sequence[tuple[float, float]]) 
         (layer.weight[rows][:, columns], layer.bias[rows])
         for layer, (columns, rows) in zip(linear, pairwise(alive), strict=True)
     ]
-    for halvings in range(12, 49):
-        step, values = 2.0 ** (-halvings / 2), codes
+    for half_steps in range(12, 49):
+        step, values = 2.0 ** (-half_steps / 2), codes
         rounded = [[(numbers / step).round() for numbers in layer] for layer in weights]
         for (weight, bias), activation in zip(rounded, activations, strict=True):
             values = activation(values @ (weight * step).T + bias * step)
@@ -90,11 +91,10 @@ def _layers(decoder):
     """Linear layers and the activation after each of them; after the last the sigmoid that makes pixels of logits."""
     layers = [*decoder, nn.Sigmoid()]
     linear, activations = layers[0::2], layers[1::2]
-    if not all(isinstance(layer, nn.Linear) for layer in linear) or not all(
-        isinstance(layer, ACTIVATIONS) for layer in activations
-    ):
+    known = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)
+    if not known or not all(isinstance(layer, ACTIVATIONS) for layer in activations):
         raise ValueError(
-            f"expected a decoder of Linear layers with {', '.join(kind.__name__ for kind in ACTIVATIONS)} "
+            f"expected a decoder of Linear layers, with biases, and {', '.join(kind.__name__ for kind in ACTIVATIONS)} "
             f"between them, got {[type(layer).__name__ for layer in decoder]}"
         )
     return linear, activations

@@ -6,6 +6,7 @@ draws its random numbers from a generator of its own, so moving a slider never c
 
 import base64
 import io
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from helpers import noise
 from helpers.evaluation import nearest, outlier_score, pixel_errors, psnr, rms_distances
-from helpers.models import VariationalAutoencoder
+from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import LatentMap, pack, pack_decoder
 from helpers.plotting import COLOURS, DASHES, plot_codes, plot_curves, plot_thumbnails
 from helpers.training import kl_divergence
@@ -39,7 +40,7 @@ def latent_explorer(model: nn.Module, images: Tensor, labels: Sequence[str], sta
     codes, letters = _codes(model, images), _are_letters(images)
     if codes.shape[1] != 2:
         raise ValueError(f"latent_explorer: expected a model with latent_dim 2, got {codes.shape[1]}")
-    bounds = _bounds(codes)
+    bounds = _bounds(model, codes)
     background, place = _map(codes, images, labels, bounds, letters)
 
     @torch.no_grad()
@@ -77,6 +78,8 @@ def latent_map(
     start: the first code, (latent_dim,), by default the mean of the codes. The code of a variational autoencoder is its
     mean. Raises ValueError for a code of one number, and for a start, dimensions or a decoder that don't fit.
     """
+    if not isinstance(model, Autoencoder | VariationalAutoencoder):
+        raise ValueError(f"latent_map: expected an Autoencoder or a VariationalAutoencoder, got {type(model).__name__}")
     codes, letters = _codes(model, images), _are_letters(images)
     latent_dim = codes.shape[1]
     if latent_dim < 2:
@@ -85,14 +88,19 @@ def latent_map(
         raise ValueError(f"latent_map: expected {len(images)} labels, got {len(labels)}")
     if dimensions is None:
         dimensions = sorted((codes.std(dim=0).argsort(descending=True)[:2] + 1).tolist())
-    if len(set(dimensions)) != 2 or not set(dimensions) <= set(range(1, latent_dim + 1)):
+    dimensions = list(dimensions)
+    if (
+        len(dimensions) != 2
+        or dimensions[0] == dimensions[1]
+        or any(i not in range(1, latent_dim + 1) for i in dimensions)
+    ):
         raise ValueError(f"dimensions: expected two different numbers from 1 to {latent_dim}, got {dimensions}")
     start = codes.mean(dim=0).tolist() if start is None else [float(value) for value in start]
     if len(start) != latent_dim:
         raise ValueError(f"start: expected {latent_dim} numbers, got {len(start)}")
 
-    right, up = (dimension - 1 for dimension in dimensions)
-    bounds = _bounds(codes)
+    right, up = (int(dimension) - 1 for dimension in dimensions)
+    bounds = _bounds(model, codes)
     if not all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True)):
         raise ValueError(f"start: expected a code on the map, within {bounds}, got {start}")
     still, place = _map(codes[:, [right, up]], images, labels, [bounds[right], bounds[up]], letters)
@@ -528,18 +536,19 @@ def _chooser(labels, start):
     return widgets.IntSlider(start, min=0, max=len(labels) - 1, **_wide("image (number)"))
 
 
-def _bounds(codes):
-    """The range of each number of a code."""
+def _bounds(model, codes):
+    """The range of each number of a code. That of a VAE has a width of at least 2, also where all codes are at 0."""
+    least = 2.0 if isinstance(model, VariationalAutoencoder) else 0.1
     low, high = codes.min(dim=0).values.tolist(), codes.max(dim=0).values.tolist()
-    return [_round_bounds(a, b) for a, b in zip(low, high, strict=True)]
+    return [_round_bounds(a, b, least) for a, b in zip(low, high, strict=True)]
 
 
-def _round_bounds(low, high):
+def _round_bounds(low, high, least):
     """The range of a slider: (0, 1) for codes that lie in it, else the range of the codes and a little more."""
     if low >= 0 and high <= 1:
         return 0.0, 1.0
-    margin = 0.15 * (high - low)
-    return round(low - margin, 2), round(high + margin, 2)
+    margin = max(0.15 * (high - low), (least - (high - low)) / 2)
+    return math.floor(100 * (low - margin)) / 100, math.ceil(100 * (high + margin)) / 100
 
 
 def _map(codes, images, labels, bounds, letters):

@@ -1,6 +1,8 @@
 """The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
 
-    python tests/make_site.py FOLDER
+    python tests/make_site.py FOLDER [--saved]
+
+With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
 The pages ask no other host for anything, so they also work from a disk without network. Latent maps move in them;
 sliders need Python and are still pictures. At the end the pages are checked: links, texts for pictures, requests.
@@ -10,6 +12,7 @@ import html
 import re
 import sys
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +30,7 @@ from helpers.files import write_atomically
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 3_000_000  # of a page
 LONG = 30  # characters of a formula that may be wider than a phone
+PARAGRAPHS = ("**Aim.**", "**Time.**")  # of the first cell of a notebook
 CODE_STYLES = {"light": "xcode", "dark": "github-dark"}
 
 STYLE = """
@@ -66,20 +70,39 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
     """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without ending -> executed."""
     lessons = [name for name in notebooks if "/" not in name]
     for name, notebook in notebooks.items():
-        home = "../" * name.count("/") + "index.html"
-        write(folder / f"{name}.html", page(described(notebook), f'<a href="{home}">All notebooks</a>'))
+        links = {"All notebooks": "index"}
+        if name in lessons[:-1]:
+            links["Next"] = lessons[lessons.index(name) + 1]
+        if f"solutions/{name}" in notebooks:
+            links["Solutions"] = f"solutions/{name}"
+        up = "../" * name.count("/")
+        nav = " · ".join(f'<a href="{up}{target}.html">{text}</a>' for text, target in links.items())
+        write(folder / f"{name}.html", page(described(notebook), nav))
     cells = [
         "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move "
         "in these pages; to move the sliders and to do the exercises, run the notebooks in JupyterLab."
     ]
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
-        aim, minutes = (paragraph(first, word) for word in ("**Aim.**", "**Time.**"))
+        aim, minutes = (paragraph(first, word) for word in PARAGRAPHS)
         cells.append(f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}")
         if solutions in notebooks:
             cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
     index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
-    write(folder / "index.html", page(index, "Autoencoder practical"))
+    write(folder / "index.html", page(index, ""))
+
+
+def check_sources(notebooks: Mapping[str, NotebookNode]) -> None:
+    """Raises ValueError if a notebook lacks what the pages need: it should be known before all of them are run."""
+    for name, notebook in notebooks.items():
+        first = notebook.cells[0]
+        if first.cell_type != "markdown" or not first.source.startswith("# "):
+            raise ValueError(f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}")
+        missing = [word for word in PARAGRAPHS if "/" not in name and not paragraph(first.source, word)]
+        if missing:
+            raise ValueError(
+                f"{name}: expected paragraphs {' and '.join(PARAGRAPHS)} in the first cell, no {missing[0]}"
+            )
 
 
 def write(file, text):
@@ -97,6 +120,12 @@ def page(notebook, nav):
     body = body.replace("<pre", '<pre tabindex="0"').replace("<table", '<table tabindex="0"')
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES.values())
     style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{STYLE}"
+    number = count(1)
+    body = re.sub("<h2", lambda _: f'<h2 id="section-{next(number)}"', body)
+    sections = BeautifulSoup(body, "html.parser").find_all("h2")
+    if sections and nav:
+        entries = "".join(f'<li><a href="#{section["id"]}">{section.text}</a></li>' for section in sections)
+        nav += f"<details><summary>Sections</summary><ul>{entries}</ul></details>"
     return PAGE.format(title=html.escape(title(notebook)), style=style, nav=nav, body=body)
 
 
@@ -143,9 +172,10 @@ def picture_of(cell):
 
 
 def picture(notebook):
-    """The picture with sliders that has most to show (in bytes), for the index."""
-    png = max((picture_of(cell) for cell in notebook.cells if "_explorer(" in cell.source), key=len)
-    return f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png.strip()})"
+    """The picture with sliders that has most to show (in bytes), for the index; nothing if there is none."""
+    pictures = [picture_of(cell) or "" for cell in notebook.cells if "_explorer(" in cell.source]
+    png = max(pictures, key=len, default="").strip()
+    return png and f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png})"
 
 
 def title(notebook):
@@ -153,7 +183,8 @@ def title(notebook):
 
 
 def paragraph(text, word):
-    return next(part for part in text.split("\n\n") if part.startswith(word))
+    """The paragraph that begins with a word, or nothing."""
+    return next((part for part in text.split("\n\n") if part.startswith(word)), "")
 
 
 def problems(folder: Path) -> list[str]:
@@ -206,6 +237,9 @@ def names(folder):
 
 
 if __name__ == "__main__":
-    site, source = Path(sys.argv[1]), ROOT / "notebooks"
-    build({name: run(source / f"{name}.ipynb") for name in names(source)}, site)
+    arguments, source = sys.argv[1:], ROOT / "notebooks"
+    saved, site = "--saved" in arguments, Path(next(name for name in arguments if name != "--saved"))
+    books = read(source)
+    check_sources(books)
+    build(books if saved else {name: run(source / f"{name}.ipynb") for name in books}, site)
     sys.exit("\n".join(problems(site)) or None)

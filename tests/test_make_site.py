@@ -4,7 +4,8 @@ import re
 
 import pytest
 from bs4 import BeautifulSoup
-from make_site import build, problems, read, with_mathml
+from make_site import build, check_sources, problems, read, with_mathml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 NOTEBOOKS = read()
 
@@ -53,6 +54,38 @@ def test_a_figure_is_described_by_the_text_below_it(site):
         in texts
     )
     assert not any(re.search(r"[$*\\`]", text) for text in texts)
+
+
+def test_a_page_leads_to_its_sections_the_next_notebook_and_the_solutions(site):
+    nav = soup(site / "02_letter_autoencoder.html").nav
+    links = [link["href"] for link in nav.find_all("a")]
+    assert links[:3] == ["index.html", "03_letter_denoiser.html", "solutions/02_letter_autoencoder.html"]
+    assert len(links) > 10
+    assert soup(site / "solutions" / "04_emoji_vae.html").nav.a["href"] == "../index.html"
+
+
+WELL = "# 5 · More\n\n**Aim.** Learn.\n\n**Time.** An hour."
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (new_code_cell("1"), "05_more: expected a first cell with a title, # ..., got '1'"),
+        (new_markdown_cell("More"), "expected a first cell with a title"),
+        (new_markdown_cell(WELL.replace("**Aim.**", "Aim:")), r"no \*\*Aim.\*\*"),
+        (new_markdown_cell(WELL.replace("**Time.**", "Time:")), r"no \*\*Time.\*\*"),
+    ],
+)
+def test_a_notebook_that_does_not_fit_is_named_before_anything_runs(cell, message):
+    check_sources({"05_more": new_notebook(cells=[new_markdown_cell(WELL)])})
+    with pytest.raises(ValueError, match=message):
+        check_sources({"05_more": new_notebook(cells=[cell])})
+
+
+def test_a_notebook_without_sliders_has_a_page_without_a_picture(tmp_path):
+    build({"05_more": new_notebook(cells=[new_markdown_cell(WELL)])}, tmp_path)
+    assert problems(tmp_path) == []
+    assert not soup(tmp_path / "index.html").find_all("img")
 
 
 def test_formulas_become_mathml():

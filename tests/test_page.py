@@ -15,7 +15,7 @@ from torch import nn
 
 from helpers import page, widgets
 from helpers.data import load_emoji, load_letters
-from helpers.models import Autoencoder, Linear, VariationalAutoencoder
+from helpers.models import Autoencoder, Linear, UNet, VariationalAutoencoder
 
 LETTERS, LABELS = load_letters()
 EMOJI, NAMES = load_emoji()
@@ -87,10 +87,15 @@ def test_no_pixel_is_left_out():
 
 
 @pytest.mark.parametrize(
-    "network", [nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 4)), nn.Sequential(nn.Conv2d(1, 1, 1))]
+    "network",
+    [
+        nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 4)),
+        nn.Sequential(nn.Conv2d(1, 1, 1)),
+        nn.Sequential(nn.Linear(2, 4, bias=False)),
+    ],
 )
 def test_layers_that_the_page_does_not_know(network):
-    with pytest.raises(ValueError, match="expected a decoder of Linear layers with Tanh, ReLU"):
+    with pytest.raises(ValueError, match="expected a decoder of Linear layers, with biases, and Tanh, ReLU"):
         page.pack_decoder(network, [(0.0, 1.0)] * 2)
 
 
@@ -152,12 +157,28 @@ def test_where_it_starts_and_what_it_shows():
         ({"dimensions": (1, 1)}, "two different numbers from 1 to 2, got"),
         ({"dimensions": (0, 1)}, "two different numbers from 1 to 2, got"),
         ({"dimensions": (1, 2, 3)}, "two different numbers from 1 to 2, got"),
+        ({"dimensions": (1, 2, 1)}, "two different numbers from 1 to 2, got"),
+        ({"dimensions": (1.5, 2)}, "two different numbers from 1 to 2, got"),
         ({"labels": ["a"]}, "expected 32 labels, got 1"),
     ],
 )
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
         letter_map(**options)
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match="expected an Autoencoder or a VariationalAutoencoder, got UNet"):
+        widgets.latent_map(UNet(), EMOJI, NAMES)
+
+
+def test_a_collapsed_network_has_a_map_too():
+    model = vae(3)
+    for layer in model.encoder:
+        if isinstance(layer, nn.Linear):
+            layer.weight.data.zero_(), layer.bias.data.zero_()
+    for low, high in widgets.latent_map(model, EMOJI, NAMES).data["bounds"]:
+        assert high - low >= 1
 
 
 def test_a_code_of_one_number():

@@ -172,6 +172,9 @@ def test_keys(open_map):
         ("ArrowDown", [0.41, 0.5]),
         ("a", [0.41, 0.5]),
         ("Control+ArrowLeft", [0.41, 0.5]),
+        ("PageUp", [0.41, 0.6]),
+        ("End", [0.41, 0.6]),
+        ("PageDown", [0.41, 0.5]),
         ("Home", [0.5, 0.5]),
     ]:
         press(key)
@@ -200,6 +203,11 @@ def test_mouse(open_map):
     assert numbers(frame) == [1, 1]
     mouse.up()
     mouse.move(*at(0.6, 0.1))
+    mouse.click(*at(0.6, 0.1), button="right")
+    mouse.move(box["x"] + box["width"] + 50, box["y"])
+    mouse.down()  # a press that begins elsewhere is not for the map
+    mouse.move(*at(0.6, 0.1))
+    mouse.up()
     assert numbers(frame) == [1, 1]
 
 
@@ -214,6 +222,41 @@ def test_touch_on_a_small_screen(open_map):
         assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")  # no scroll bar of its own
     assert frame.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("width", [320, 500, 760, 1200])
+def test_the_map_is_square(open_map, width):
+    _, latent_map = make_map("6")
+    box = open_map(latent_map, viewport={"width": width, "height": 800}).locator("#map").bounding_box()
+    assert box["width"] == pytest.approx(box["height"], abs=1)
+
+
+def test_without_scripts_there_is_a_still_picture(browser, tmp_path):
+    file = tmp_path / "map.html"
+    file.write_text(make_map("letters")[1]._repr_html_(), encoding="utf-8")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.locator("img[alt^='Map of the codes']").is_visible()
+    assert page.frame_locator("iframe").get_by_text("This map needs JavaScript.").is_visible()
+    context.close()
+
+
+def test_lines_follow_a_slider_that_is_held(open_map):
+    _, latent_map = make_map("3", dimensions=(1, 2))
+    frame = open_map(latent_map)
+    basins(frame)
+    shown = frame.evaluate("""async () => {
+        const slider = document.querySelector('#held input'), seen = new Set();
+        for (let i = 0; i < 90; i++) {
+            slider.value = Number(slider.min) + (slider.max - slider.min) * i / 90;
+            slider.dispatchEvent(new Event('input'));
+            await new Promise(requestAnimationFrame);
+            seen.add(cells.index.join());
+        }
+        return seen.size;
+    }""")
+    assert shown > 3
 
 
 def test_go_to_an_image(open_map):
