@@ -1,12 +1,14 @@
 # make lab: open the practical.  make test: prove it.  make notebooks: run and save all notebooks, as they are committed.
 # make html: run all notebooks and write them as web pages into the folder html.
+# make benchmark: measure how good and how fast it is, and write the table of the README.
+# make robustness: the notebooks with other seeds and threads, without a network, on disks that fail.
 # All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3
 LAB_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: lab test notebooks html clean
+.PHONY: lab test notebooks html benchmark robustness clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
@@ -18,6 +20,12 @@ test: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/python tests/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
+
+robustness: $(READY)
+	$(BIN)/python -m pytest -m robustness
+
+benchmark: $(READY)
+	$(BIN)/python tests/benchmarks/benchmark.py
 
 html: $(READY)
 	$(BIN)/python tests/make_site.py html

@@ -1,0 +1,209 @@
+"""How good and how fast the practical is, and how its cost grows (`make benchmark`).
+
+    python tests/benchmarks/benchmark.py [part]...      by default all parts, about three quarters of an hour
+    python tests/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
+
+Each part runs in a process of its own and replaces its entry in tests/benchmarks/results.json. At the end the table is
+printed and written into README.md, between its two marks, and the figure .github/cost.png is drawn.
+"""
+
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from helpers.files import write_atomically
+from helpers.plotting import plot_curves
+
+HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
+RESULTS, README, FIGURE = HERE / "results.json", ROOT / "README.md", ROOT / ".github" / "cost.png"
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+PARTS = {  # part: the script that measures it
+    "letters": "letters.py",
+    **dict.fromkeys(("mnist", "denoiser", "vae"), "networks.py"),
+    **dict.fromkeys(("imports", "notebooks", "sliders", "classroom"), "practical.py"),
+}
+
+
+def measure(part: str):
+    """The results of one part, from its last line of output."""
+    run = subprocess.run([sys.executable, PARTS[part], part], cwd=HERE, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])[part]
+
+
+def table(results: dict) -> str:
+    """The results as a Markdown table: what was measured, the ratio, the numbers behind it."""
+    rows = [line for part, lines in LINES.items() if part in results for line in lines(results[part])]
+    text = "\n".join(f"| {what} | {ratio} | {numbers} |" for what, ratio, numbers in rows)
+    return f"| what | ratio | measured |\n|---|---|---|\n{text}"
+
+
+def of_letters(r):
+    at_64 = r["batched"][r["seeds"].index(64)]
+    yield (
+        "letters: 64 networks at once, a network and epoch",
+        f"{r['plain'] / at_64:.0f} times cheaper than a PyTorch loop",
+        f"{at_64:.0f} µs; one network in a loop {r['plain']:.0f} µs",
+    )
+    yield (
+        "against NumPy by hand, one update for each letter",
+        f"{r['numpy'] / at_64:.0f} times cheaper",
+        f"NumPy {r['numpy']:.0f} µs",
+    )
+    if r["jax"]:
+        pairs = [
+            f"{n}: {ours:.0f} and {jax:.0f}" for n, ours, jax in zip(r["seeds"], r["batched"], r["jax"], strict=True)
+        ]
+        yield (
+            "against JAX, one `jit(vmap(scan))`",
+            f"{at_64 / r['jax'][r['seeds'].index(64)]:.1f} times its cost at 64",
+            f"µs at {', '.join(pairs)}",
+        )
+    yield (
+        "64 networks, the whole recipe of notebook 02",
+        f"{r['perfect']:.0%} without a wrong pixel",
+        f"{r['seconds_for_64']:.0f} s, {r['added_memory'][r['seeds'].index(64)]} MB more memory",
+    )
+
+
+def of_mnist(r):
+    for name in ("dense", "U-Net"):
+        n, last = r[name], r[name]["curve"][-1]
+        yield (
+            f"MNIST, {name}: an epoch",
+            f"{n['usual'] / n['ours']:.1f} times faster than the usual DataLoader loop",
+            f"{n['ours']:.1f} s; usual {n['usual']:.1f} s; "
+            f"its arithmetic alone {n['arithmetic']:.1f} s at {r['gflops']} GFLOP/s",
+        )
+        yield (
+            f"MNIST, {name}: after {last['seconds']:.0f} s of training",
+            f"{last['psnr']:.1f} dB",
+            f"test BCE {last['bce']:.3f}",
+        )
+
+
+def of_denoiser(r):
+    ratios = r["ratio_to_bayes"]
+    yield (
+        "letter denoiser: wrong pixels against Bayes' rule, the limit",
+        f"{min(ratios.values()):.2f} to {max(ratios.values()):.2f} times",
+        f"p = 0.05, 0.10, 0.15; four networks in {r['seconds_for_4']:.0f} s",
+    )
+
+
+def of_vae(r):
+    for d, stages in r.items():
+        end = stages[-1]
+        best = min(range(len(end["negative_elbo"])), key=lambda i: end["negative_elbo"][i])
+        yield (
+            f"emoji VAE, d = {d}: error against PCA",
+            f"{end['share_of_pca'][best]:.2f} of it (the best objective of four seeds)",
+            f"-ELBO {end['negative_elbo'][best]:.2f} nats; four networks in {end['seconds']:.0f} s",
+        )
+
+
+def of_imports(r):
+    yield (
+        "import of all helpers",
+        f"{r['helpers'] / r['usual']:.2f} times that of torch, matplotlib and ipywidgets",
+        f"{r['helpers']:.1f} s; torch alone {r['torch']:.1f} s; an idle kernel takes {r['idle_kernel_megabytes']} MB",
+    )
+
+
+def of_notebooks(r):
+    minutes, most = sum(n["minutes"] for n in r.values()), max(n["megabytes"] for n in r.values())
+    each = ", ".join(f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items())
+    yield "all notebooks, one after the other", f"{minutes:.0f} min, at most {most / 1024:.1f} GiB", each
+
+
+def of_sliders(r):
+    yield (
+        "a move of a slider, and in a map of the page",
+        f"map {r['slider']['median'] / r['map']['median']:.1f} times faster",
+        f"slider {r['slider']['median']} ms (95 % below {r['slider']['p95']}), map {r['map']['median']} ms "
+        f"(95 % below {r['map']['p95']}); {r['shown_of_40']} of 40 steps of a held key shown",
+    )
+
+
+def of_classroom(r):
+    yield (
+        "students who run notebook 02 at once on this computer",
+        f"{r['4']['minutes'] / r['1']['minutes']:.1f} times the time for four",
+        "; ".join(f"{n}: {one['minutes']:.1f} min, {one['megabytes']} MB each" for n, one in r.items()),
+    )
+
+
+LINES = {
+    "letters": of_letters,
+    "mnist": of_mnist,
+    "denoiser": of_denoiser,
+    "vae": of_vae,
+    "imports": of_imports,
+    "notebooks": of_notebooks,
+    "sliders": of_sliders,
+    "classroom": of_classroom,
+}
+
+
+def section(results: dict) -> str:
+    """What stands in the README between the two marks."""
+    computer = results["computer"]
+    intro = (
+        f"Measured by `make benchmark` on {computer['cores']} cores, {computer['system']}, PyTorch {computer['torch']}."
+    )
+    picture = (
+        "![Cost of a letter network and epoch against the number of networks trained at once: it falls from one to 256 "
+        "networks.](.github/cost.png)"
+    )
+    return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{picture}\n{END}"
+
+
+def with_section(readme: str, results: dict) -> str:
+    """The README with its section made anew. Raises ValueError if the marks are missing."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise ValueError(f"README.md: expected the marks {BEGIN} and {END}, once each")
+    return readme[: readme.index(BEGIN)] + section(results) + readme[readme.index(END) + len(END) :]
+
+
+def draw(letters: dict) -> bytes:
+    """The figure of cost against seeds, a PNG."""
+    figure = Figure(figsize=(6, 3.2), dpi=100, layout="constrained")
+    curves = {"all at once (PyTorch)": (letters["seeds"], letters["batched"])}
+    if letters["jax"]:
+        curves["JAX"] = (letters["seeds"], letters["jax"])
+    curves["PyTorch loop, one after the other"] = (letters["seeds"], [letters["plain"]] * len(letters["seeds"]))
+    ax = plot_curves(curves, "networks", "µs for a network and epoch", ax=figure.add_subplot(), log=True)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(letters["seeds"], letters["seeds"])
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def write(results):
+    write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+    write_atomically(README, with_section(README.read_text(encoding="utf-8"), results).encode())
+    write_atomically(FIGURE, draw(results["letters"]))
+
+
+def main():
+    import torch
+
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if sys.argv[1:] != ["--readme"]:
+        results["computer"] = {"cores": os.cpu_count(), "system": platform.system(), "torch": torch.__version__}
+        for part in sys.argv[1:] or PARTS:
+            print(part, "...", flush=True)
+            results[part] = measure(part)
+            write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+    write(results)
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The practical as a whole: imports, notebooks, sliders, and many students on one computer.
+
+python tests/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+HELPERS = "from helpers import data, evaluation, exercises, models, noise, plotting, training, widgets"
+USUAL = "import torch, matplotlib.pyplot, ipywidgets"
+PEAK = """
+import resource, sys
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * (1024 if sys.platform == "darwin" else 1)))
+"""
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STUDENTS = [1, 2, 4]  # at once
+
+
+def imports(rounds=9) -> dict:
+    """Seconds of three import statements, each in a new Python, in turn; the median. Memory of an idle kernel."""
+    statements = {"torch": "import torch", "usual": USUAL, "helpers": f"{USUAL}\n{HELPERS}"}
+    times = {name: [] for name in statements}
+    for _ in range(rounds):
+        for name, statement in statements.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            times[name].append(time.perf_counter() - start)
+    results = {name: round(statistics.median(values), 2) for name, values in times.items()}
+    idle = nbformat.v4.new_notebook(cells=[new_code_cell(HELPERS)])
+    return results | {"idle_kernel_megabytes": execute(idle, ROOT)["megabytes"]}
+
+
+def execute(notebook, folder):
+    """Minutes and peak memory of the kernel (in megabytes) of one run."""
+    notebook.cells.append(new_code_cell(PEAK))
+    start = time.perf_counter()
+    NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(folder)}}).execute()
+    minutes = (time.perf_counter() - start) / 60
+    return {"minutes": round(minutes, 1), "megabytes": int(notebook.cells[-1].outputs[0].text)}
+
+
+def run(path):
+    return execute(nbformat.read(path, as_version=4), path.parent)
+
+
+def notebooks() -> dict:
+    """Each notebook, one after the other."""
+    return {path.stem: run(path) for path in NOTEBOOKS}
+
+
+def classroom() -> dict:
+    """Several kernels that run notebook 02 at once: the longest time, and the memory of each."""
+    (letters,) = [path for path in NOTEBOOKS if path.stem.startswith("02")]
+    results = {}
+    for count in STUDENTS:
+        with ThreadPoolExecutor(count) as pool:
+            runs = list(pool.map(run, [letters] * count))
+        results[str(count)] = {key: max(run[key] for run in runs) for key in ("minutes", "megabytes")}
+    return results
+
+
+def sliders() -> dict:
+    """Milliseconds from a key to changed pixels in JupyterLab: a slider in Python, and a map in the page."""
+    from lab import chromium, start_browser, start_lab
+    from test_latent_map import HOLD, MAP, SLIDERS
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_lab(ROOT / "notebooks", Path(folder)) as lab,
+        start_browser(chromium()) as browser,
+        lab.open(browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook,
+    ):
+        notebook.run()
+        slider = notebook.sliders()[0]
+        slider.focus()
+        slider.go("min")
+        times = {"slider": [time for _ in range(80) for _, time in [slider.press("ArrowRight", 500)] if time]}
+        frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
+        frame.evaluate("latentMap.ready")
+        frame.locator("#map").focus()
+        shown, times["map"] = frame.evaluate(HOLD, 40)
+    return {"shown_of_40": shown} | {
+        name: {"median": round(statistics.median(values)), "p95": round(sorted(values)[int(0.95 * len(values))])}
+        for name, values in times.items()
+    }
+
+
+if __name__ == "__main__":
+    parts = {"imports": imports, "notebooks": notebooks, "sliders": sliders, "classroom": classroom}
+    for part in sys.argv[1:] or parts:
+        print(json.dumps({part: parts[part]()}), flush=True)
