@@ -8,6 +8,7 @@ The pages ask no other host for anything, so they also work from a disk without 
 sliders need Python and are still pictures. At the end the pages are checked: links, texts for pictures, requests.
 """
 
+import argparse
 import html
 import re
 import sys
@@ -237,9 +238,12 @@ def names(folder):
 
 
 if __name__ == "__main__":
-    arguments, source = sys.argv[1:], ROOT / "notebooks"
-    saved, site = "--saved" in arguments, Path(next(name for name in arguments if name != "--saved"))
-    books = read(source)
+    parser = argparse.ArgumentParser(description="Write the notebooks as web pages into a folder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--saved", action="store_true", help="with the outputs as they are saved; run nothing")
+    arguments, books = parser.parse_args(), read()
     check_sources(books)
-    build(books if saved else {name: run(source / f"{name}.ipynb") for name in books}, site)
-    sys.exit("\n".join(problems(site)) or None)
+    if not arguments.saved:
+        books = {name: run(ROOT / "notebooks" / f"{name}.ipynb") for name in books}
+    build(books, arguments.folder)
+    sys.exit("\n".join(problems(arguments.folder)) or None)

@@ -7,12 +7,14 @@ Each part runs in a process of its own and replaces its entry in tests/benchmark
 printed and written into README.md, between its two marks, and the figure .github/cost.png is drawn.
 """
 
+import argparse
 import io
 import json
 import os
 import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -192,12 +194,17 @@ def write(results):
 
 
 def main():
-    import torch
-
+    parser = argparse.ArgumentParser(description="Measure the practical, and write the table of the README.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all")
+    parser.add_argument("--readme", action="store_true", help="measure nothing; write the table from saved numbers")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if sys.argv[1:] != ["--readme"]:
-        results["computer"] = {"cores": os.cpu_count(), "system": platform.system(), "torch": torch.__version__}
-        for part in sys.argv[1:] or PARTS:
+    if not arguments.readme:
+        results["computer"] = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
+        for part in arguments.parts or PARTS:
             print(part, "...", flush=True)
             results[part] = measure(part)
             write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
