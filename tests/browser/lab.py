@@ -244,8 +244,10 @@ class Slider:
     def __init__(self, page: Page, knob: ElementHandle):
         self.page, self.knob = page, knob
         self.label = knob.evaluate("""k => {
-            const label = k.closest('.jupyter-widgets').querySelector('.widget-label');
-            return label?.checkVisibility() ? label.textContent.trim() : '';
+            let around = k;
+            while (!around.querySelector('.widget-label')) around = around.parentElement;
+            const label = around.querySelector('.widget-label');
+            return label.checkVisibility() ? label.textContent.trim() : '';
         }""")
 
     def aria(self, name: str) -> str:
