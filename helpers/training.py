@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -603,19 +603,14 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
             yield batch
     sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
     repeated = sources[0].targets.to(device)
-
-    def draw():  # (PASSES, members, copies * N, ...)
+    while True:
         drawn = [source.draw() for source in sources]
         if isinstance(drawn[0], tuple):
-            return tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
-        return torch.stack(drawn, dim=1)
-
-    with ThreadPoolExecutor(1) as ahead:  # draws the next passes meanwhile: a second core, if there is one, has work
-        waiting = ahead.submit(draw)
-        while True:
-            stacked, waiting = waiting.result(), ahead.submit(draw)
-            for noisy in _one_by_one(stacked):
-                yield _each(lambda part: part.to(device), noisy), repeated
+            stacked = tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
+        else:
+            stacked = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
+        for noisy in _one_by_one(stacked):
+            yield _each(lambda part: part.to(device), noisy), repeated
 
 
 def _make_models(make_model, seeds, device):
