@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 3_000_000  # of a page
 LONG = 30  # characters of a formula that may be wider than a phone
 PARAGRAPHS = ("**Aim.**", "**Time.**")  # of the first cell of a notebook
-CODE_STYLES = {"light": "xcode", "dark": "github-dark"}
+CODE_STYLES = "xcode", "github-dark"  # light, dark
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0 }
@@ -119,7 +119,7 @@ def page(notebook, nav):
             cell.source = with_mathml(cell.source)
     body, _ = exporter.from_notebook_node(notebook)
     body = body.replace("<pre", '<pre tabindex="0"').replace("<table", '<table tabindex="0"')
-    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES.values())
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES)
     style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{STYLE}"
     number = count(1)
     body = re.sub("<h2", lambda _: f'<h2 id="section-{next(number)}"', body)

@@ -28,10 +28,12 @@ NBVAL = [
     "-p",
     "no:cacheprovider",
 ]
-namespaces = pytest.mark.skipif(
-    sys.platform != "linux" or subprocess.run(["unshare", "-nm", "true"], capture_output=True).returncode != 0,
-    reason="needs Linux and the right to make namespaces",
-)
+
+
+@pytest.fixture(scope="module")
+def namespaces():
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-nm", "true"], capture_output=True).returncode:
+        pytest.skip("needs Linux and the right to make namespaces")
 
 
 def changed(path, folder, shift=0, threads=None):
@@ -65,8 +67,7 @@ def test_with_other_seeds(tmp_path, path):
     check(changed(path, tmp_path, shift=SHIFT))
 
 
-@namespaces
-def test_all_notebooks_at_once_without_a_network_and_with_read_only_data(tmp_path):
+def test_all_notebooks_at_once_without_a_network_and_with_read_only_data(namespaces, tmp_path):
     """On a clone of their own; `data` can't be written, and there is no network but the computer's own."""
     clone = tmp_path / "clone"
     shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".venv", ".git", "weights", "html", ".*_cache"))
@@ -76,7 +77,7 @@ def test_all_notebooks_at_once_without_a_network_and_with_read_only_data(tmp_pat
         for path in NOTEBOOKS
     )
     read_only = f"mount --bind {clone}/data {clone}/data && mount -o remount,bind,ro {clone}/data"
-    script = f"{read_only} && ip link set lo up; {jobs} wait"
+    script = f"set -e; {read_only}; ip link set lo up; if touch {clone}/data/new; then exit 1; fi; {jobs} wait"
     environment = os.environ | {"PYTHONPATH": str(clone)}
     subprocess.run(["unshare", "-nm", "sh", "-c", script], cwd=clone, env=environment, check=True)
     failed = tmp_path / "failed"
@@ -109,9 +110,8 @@ FAILURES = {
 }
 
 
-@namespaces
 @pytest.mark.parametrize("failure", FAILURES)
-def test_weights_that_cannot_be_saved(tmp_path, failure):
+def test_weights_that_cannot_be_saved(namespaces, tmp_path, failure):
     """On a disk of one megabyte: the small network's weights fit, the large one's don't."""
     (tmp_path / "disk").mkdir()
     code, message = FAILURES[failure]

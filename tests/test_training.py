@@ -785,6 +785,25 @@ def test_members_that_start_alike_see_the_noise_of_their_own_seed(make):
     assert (ensemble(LETTERS)[0] - ensemble(LETTERS)[1]).abs().max() > 1e-3
 
 
+def test_the_device_gets_everything_and_random_numbers_are_drawn_where_the_inputs_are(monkeypatch):
+    """No second device is at hand: this one stands in for it, and every tensor that is sent there is counted."""
+    sent, to = [], torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *args, **more: sent.append(args) or to(self, *args, **more))
+    options = {"epochs": 40, "noise": SALT_AND_PEPPER, "copies": 2, "metric": training.mse}
+    start = fit_ensemble(make_model, [1, 2], *PAIR, epochs=5)
+    ensemble = fit_ensemble(make_model, [1, 2], *PAIR, device="cpu", start_from=start, **options)
+    monkeypatch.undo()
+    here = fit_ensemble(make_model, [1, 2], *PAIR, start_from=start, **options)
+    assert_same(ensemble.weights, here.weights, 0)
+    assert len([args for args in sent if args == (torch.device("cpu"),)]) >= 40 + 2 + len(start.weights)
+    assert ensemble.to("cpu").weights["decoder.0.weight"].device.type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(RuntimeError, match="xpected one of cpu, cuda"):
+        fit_ensemble(make_model, [1], *PAIR, epochs=1, device="gpu")
+
+
 def test_noise_after_a_start_without_noise():
     images, make = LETTERS.double(), in_double(make_model)
     first = fit_ensemble(make, [1, 2], images, images, epochs=50, lr=0.02)

@@ -121,7 +121,7 @@ MOVES = 1_000
 
 
 def test_a_thousand_random_moves(model):
-    """Of all controls of all explorers, their ends twice as often; no error, no warning, the memory stays as it is."""
+    """Of all controls of all explorers, two of three moves to an end; no error, no warning, no more memory."""
     all_explorers = list(explorers(model).values())
     random, process, figures = np.random.default_rng(0), psutil.Process(), plt.get_fignums()
     memory = None
@@ -142,7 +142,7 @@ def test_a_thousand_random_moves(model):
             gc.collect()
             memory = process.memory_info().rss
     gc.collect()
-    assert process.memory_info().rss - memory < 10 * 2**20
+    assert process.memory_info().rss - memory < 2 * 2**20
     assert plt.get_fignums() == figures
 
 

@@ -1,6 +1,6 @@
 """How good and how fast the practical is, and how its cost grows (`make benchmark`).
 
-    python tests/benchmarks/benchmark.py [part]...      by default all parts, about three quarters of an hour
+    python tests/benchmarks/benchmark.py [part]...      by default all parts, more than half an hour
     python tests/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
 
 Each part runs in a process of its own and replaces its entry in tests/benchmarks/results.json. At the end the table is
@@ -69,7 +69,7 @@ def of_letters(r):
     yield (
         "64 networks, the whole recipe of notebook 02",
         f"{r['perfect']:.0%} without a wrong pixel",
-        f"{r['seconds_for_64']:.0f} s, {r['added_memory'][r['seeds'].index(64)]} MB more memory",
+        f"{r['seconds_for_64']:.0f} s, {r['added_memory'][r['seeds'].index(64)]:.0f} MB more memory",
     )
 
 
@@ -165,11 +165,17 @@ def section(results: dict) -> str:
     return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{picture}\n{END}"
 
 
-def with_section(readme: str, results: dict) -> str:
-    """The README with its section made anew. Raises ValueError if the marks are missing."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+def marked(readme: str) -> tuple[str, str]:
+    """What stands before and after the section. Raises ValueError if its marks are missing."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(BEGIN):
         raise ValueError(f"README.md: expected the marks {BEGIN} and {END}, once each")
-    return readme[: readme.index(BEGIN)] + section(results) + readme[readme.index(END) + len(END) :]
+    return readme[: readme.index(BEGIN)], readme[readme.index(END) + len(END) :]
+
+
+def with_section(readme: str, results: dict) -> str:
+    """The README with its section made anew."""
+    before, after = marked(readme)
+    return before + section(results) + after
 
 
 def draw(letters: dict) -> bytes:
@@ -190,7 +196,8 @@ def draw(letters: dict) -> bytes:
 def write(results):
     write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
     write_atomically(README, with_section(README.read_text(encoding="utf-8"), results).encode())
-    write_atomically(FIGURE, draw(results["letters"]))
+    if "letters" in results:
+        write_atomically(FIGURE, draw(results["letters"]))
 
 
 def main():
@@ -201,7 +208,8 @@ def main():
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    marked(README.read_text(encoding="utf-8"))  # before an hour of measuring, not after it
     if not arguments.readme:
         results["computer"] = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
         for part in arguments.parts or PARTS:

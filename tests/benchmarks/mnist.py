@@ -140,13 +140,10 @@ def unet(images):
 def epoch(images):
     """Seconds of one epoch of the dense network, three ways, side by side, batches of 256, the best of three."""
     with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder) / "MNIST" / "raw"
-        shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", raw)
-        usual_data = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
-        loader = DataLoader(usual_data, batch_size=256, shuffle=True)
+        loader = usual_loader(folder, 256)
         times = {"DataLoader": [], "from memory": [], "from memory, bfloat16": [], "products alone": []}
         for _ in range(3):
-            times["DataLoader"].append(_usual_epoch(loader))
+            times["DataLoader"].append(usual_epoch(loader, dense()))
             for name, bfloat16 in (("from memory", False), ("from memory, bfloat16", True)):
                 model = dense()
                 history = train(model, images, STD, 1, 0.01, 256, bfloat16=bfloat16)
@@ -157,9 +154,15 @@ def epoch(images):
     return best
 
 
-def _usual_epoch(loader):
-    """The loop of most tutorials."""
-    model = dense()
+def usual_loader(folder, batch_size):
+    """The DataLoader of most tutorials, which reads one picture after the other. Unpacks the files into `folder`."""
+    shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", Path(folder) / "MNIST" / "raw")
+    pictures = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
+    return DataLoader(pictures, batch_size=batch_size, shuffle=True)
+
+
+def usual_epoch(loader, model):
+    """Seconds of one epoch in the loop of most tutorials."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     start = time.perf_counter()
     for images, _ in loader:

@@ -4,20 +4,15 @@ python tests/benchmarks/networks.py [mnist] [denoiser] [vae]        (some minute
 """
 
 import json
-import shutil
 import sys
 import tempfile
 import time
 from functools import partial
-from pathlib import Path
 
 import torch
-from mnist import FAST, STD, dense
+from mnist import FAST, STD, dense, train, usual_epoch, usual_loader
 from torch import nn
-from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.datasets import MNIST
-from torchvision.transforms import ToTensor
 
 from helpers import data, evaluation, noise, training
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder, sampling_noise
@@ -30,8 +25,10 @@ def mnist() -> dict:
     """Seconds of an epoch, the fastest of some rounds; test BCE and PSNR after every epoch, with the seconds so far."""
     images, results = data.load_mnist().images, {"gflops": round(gflops())}
     for name, (make_model, epochs, lr, batch_size) in NETWORKS.items():
-        usual = min(usual_epoch(make_model(), batch_size) for _ in range(ROUNDS))
-        ours = min(train(make_model(), images, 1, lr, batch_size).seconds for _ in range(ROUNDS))
+        with tempfile.TemporaryDirectory() as folder:
+            loader = usual_loader(folder, batch_size)
+            usual = min(usual_epoch(loader, make_model()) for _ in range(ROUNDS))
+        ours = min(train(make_model(), images, STD, 1, lr, batch_size, **FAST).seconds for _ in range(ROUNDS))
         arithmetic = flops(make_model(), batch_size) * (len(images) // batch_size) / results["gflops"] / 1e9
         results[name] = {
             "usual": round(usual, 1),
@@ -40,30 +37,6 @@ def mnist() -> dict:
             "curve": curve(make_model, images, epochs, lr, batch_size),
         }
     return results
-
-
-def train(model, images, epochs, lr, batch_size, on_epoch=None):
-    batches = training.Batches(images, batch_size=batch_size, noise=partial(noise.gaussian, std=STD))
-    steps = epochs * len(batches)
-    schedule = training.warmup_cosine(steps, steps // 5)
-    settings = {"scheduler": schedule, "step_every_batch": True, "on_epoch": on_epoch, "progress": False, **FAST}
-    return training.fit(model, batches, epochs=epochs, lr=lr, **settings)
-
-
-def usual_epoch(model, batch_size):
-    """Seconds of the loop of most tutorials: one picture after the other is read and made a tensor."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", Path(folder) / "MNIST" / "raw")
-        pictures = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
-        start = time.perf_counter()
-        for images, _ in DataLoader(pictures, batch_size=batch_size, shuffle=True):
-            noisy = (images + STD * torch.randn_like(images)).clamp(0, 1)
-            loss = nn.functional.binary_cross_entropy_with_logits(model(noisy), images)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return time.perf_counter() - start
 
 
 def flops(model, batch_size):
@@ -100,7 +73,7 @@ def curve(make_model, images, epochs, lr, batch_size):
         points.append({"seconds": round(spent, 1), "bce": round(bce.item(), 4), "psnr": round(psnr.item(), 2)})
         clock[0] += time.perf_counter() - clock[0] - spent  # measuring is not training
 
-    train(model, images, epochs, lr, batch_size, measure)
+    train(model, images, STD, epochs, lr, batch_size, on_epoch=measure, **FAST)
     return points
 
 

@@ -74,7 +74,7 @@ def classroom() -> dict:
 def sliders() -> dict:
     """Milliseconds from a key to changed pixels in JupyterLab: a slider in Python, and a map in the page."""
     from lab import chromium, start_browser, start_lab
-    from test_latent_map import HOLD, MAP, SLIDERS
+    from test_latent_map import HOLD, MAP, SLIDERS, basins
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -90,6 +90,7 @@ def sliders() -> dict:
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
         frame.evaluate("latentMap.ready")
         frame.locator("#map").focus()
+        basins(frame)
         shown, times["map"] = frame.evaluate(HOLD, 40)
     return {"shown_of_40": shown} | {
         name: {"median": round(statistics.median(values)), "p95": round(sorted(values)[int(0.95 * len(values))])}

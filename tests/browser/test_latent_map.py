@@ -8,6 +8,7 @@ import statistics
 import nbformat
 import pytest
 import torch
+from test_page import decode as decode_packed
 
 from helpers import evaluation, widgets
 from helpers.data import load_emoji, load_letters
@@ -108,7 +109,7 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     distances = torch.tensor([nearest["distance"] for nearest in found], dtype=torch.float32)
     assert torch.allclose(distances, distance.float(), atol=0.003)  # images travel with 256 grey values
     same = torch.tensor([nearest["index"] for nearest in found]) == index
-    assert same.float().mean() > (0.999 if name == "letters" else 0.95)
+    assert same.float().mean() > 0.995
 
 
 def test_the_picture_on_the_page_is_the_decoded_image(open_map):
@@ -125,9 +126,9 @@ def test_the_picture_on_the_page_is_the_decoded_image(open_map):
 
 HOLD = """
 async steps => {  // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
-    const map = document.getElementById('map'), decoded = document.getElementById('decoded');
+    const map = document.getElementById('map');
     const frame = () => new Promise(requestAnimationFrame), seen = new Set(), times = [];
-    const read = () => map.ariaValueText + decoded.toDataURL();
+    const read = () => map.toDataURL();  // the pixels: each step moves the cursor
     map.focus();
     let last = read();
     for (let step = 0; step < steps; step++) {
@@ -135,8 +136,8 @@ async steps => {  // a held key at 30 Hz, as the system repeats it; a step is sh
         map.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', repeat: step > 0, cancelable: true }));
         while (performance.now() - start < 33) {
             await frame();
-            const now = read();
-            if (now !== last) seen.add(now), times.push(performance.now() - start), last = now;
+            const spent = performance.now() - start, now = read();
+            if (now !== last) seen.add(now), times.push(spent), last = now;
         }
     }
     return [seen.size, times];
@@ -152,6 +153,7 @@ def test_a_held_key_shows_every_step(open_map, name):
     frame.page.keyboard.press("Home")
     for _ in range(5):
         frame.page.keyboard.press("Shift+ArrowLeft")
+    basins(frame)  # until they are there the picture changes by itself
     shown, times = frame.evaluate(HOLD, 40)
     assert shown == 40
     print(
@@ -306,17 +308,20 @@ def basins(frame):
 
 
 def test_the_basins_are_those_of_the_decoder(open_map):
-    model, latent_map = make_map("letters")
+    """Of the rounded one, which travels: a pixel that is nearly 0.5 may fall on the other side when it is rounded."""
+    _, latent_map = make_map("letters")
     frame = open_map(latent_map)
     basins(frame)
     side = (torch.arange(128) + 0.5) / 128
-    with torch.no_grad():
-        pixels = torch.sigmoid(model.decode(torch.cartesian_prod(side.flip(0), side).flip(1)))  # rows from the top
-    distance, index = evaluation.nearest(pixels, LETTERS)
-    found = torch.tensor(frame.evaluate("[...cells.index]"))
+    codes = torch.cartesian_prod(side.flip(0), side).flip(1)  # rows from the top
+    pixels = decode_packed(latent_map.data["layers"], codes.double())
+    distances = torch.cdist((pixels > 0.5).float(), LETTERS.flatten(1), p=1)  # (cells, letters)
+    found = torch.tensor(frame.evaluate("[...cells.index]")).long()
     ground = torch.tensor(frame.evaluate("[...cells.far]"))
-    assert (found == index).float().mean() > 0.97  # a thin strip inside of a coarse cell may be missed
-    assert (ground == (distance > 0).float()).float().mean() > 0.97
+    least = distances.min(dim=1).values
+    right = distances.gather(1, found.unsqueeze(1)).squeeze(1) == least  # two letters may be equally near
+    assert right.float().mean() > 0.998  # a thin strip inside of a coarse cell may be missed
+    assert (ground == (least > 0).float()).float().mean() > 0.998
     assert len(found.unique()) > 5
 
 
@@ -396,6 +401,7 @@ def test_a_move_is_faster_than_a_slider_of_python(lab, browser):
         sliders = [time for _ in range(40) for _, time in [slider.press("ArrowRight", 500)] if time]
         frame.locator("#map").focus()
         frame.page.keyboard.press("Home")
+        basins(frame)
         shown, moves = frame.evaluate(HOLD, 40)
         for name, times in {"map": moves, "slider": sliders}.items():
             print(
