@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 HELPERS = "from helpers import data, evaluation, exercises, models, noise, plotting, training, widgets"
 USUAL = "import torch, matplotlib.pyplot, ipywidgets"
 PEAK = """
