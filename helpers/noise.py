@@ -20,7 +20,8 @@ def salt_and_pepper(images: Tensor, p: float | Tensor, generator: torch.Generato
     if not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"p is a probability: expected a number in [0, 1], got {p}")
     u = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=images.device)
-    return torch.where(u < p, (u < p / 2).to(images.dtype), images)
+    salt = u < p / 2
+    return u.ge_(p).mul_(images).add_(salt)  # in place: new memory costs as much as the arithmetic
 
 
 def gaussian(images: Tensor, std: float | Tensor, generator: torch.Generator | None = None) -> Tensor:

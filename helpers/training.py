@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
 from helpers.files import write_atomically
+from helpers.models import Linear
 
 Adam = partial(torch.optim.Adam, fused=True)  # fused: one kernel for all weights; the same numbers, to rounding
 
@@ -469,10 +470,10 @@ def fit_ensemble(
             raise ValueError(f"start_from: expected weights of shapes {shapes}, got {given}")
         weights = {name: value.clone().to(device).requires_grad_() for name, value in start_from.weights.items()}
 
-    forward = _stacked_forward(template, weights)
+    forward, parameters = _stacked_forward(template, weights)
     batches = _stacked_batches(inputs, targets, noise, copies, seeds, device)
     inputs, targets = inputs.to(device), targets.to(device)
-    optimizer = optimizer(list(weights.values()), lr=lr)
+    optimizer = optimizer(parameters, lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     if isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(
@@ -509,8 +510,7 @@ def fit_ensemble(
                 bar.update()
     except KeyboardInterrupt:
         print(f"Interrupted after {done} of {epochs} epochs. The networks can be used as they are now.")
-    for value in weights.values():
-        value.requires_grad_(False)
+    ensemble.weights = {name: value.detach() for name, value in weights.items()}
     if metric:
         measure(done)
         ensemble.metric = torch.stack(metrics)
@@ -583,16 +583,32 @@ def _is_of_a_notebook(function):
 
 
 def _stacked_forward(template, weights):
-    """A function from inputs (members, N, ...) to the logits of all networks, with little work a step."""
+    """The forward of all networks at once, from inputs (members, N, ...) to logits, and the parameters to optimize.
+
+    `weights` then holds tensors that share their memory with these parameters.
+    """
     if not getattr(template, "takes_stacked_weights", False):
         batched = vmap(partial(functional_call, template))
-        return lambda *inputs: batched(weights, inputs)
+        return lambda *inputs: batched(weights, inputs), list(weights.values())
     stacked = copy.deepcopy(template)
-    for name, value in weights.items():  # the stacked weights themselves, in place of those of one network
-        layer, _, attribute = name.rpartition(".")
-        stacked.get_submodule(layer).register_parameter(attribute, nn.Parameter(value))
-        weights[name] = stacked.get_parameter(name)
-    return stacked
+    for name, layer in template.named_modules():
+        if isinstance(layer, Linear):
+            new = _StackedLinear(weights[f"{name}.weight"], weights[f"{name}.bias"])
+            stacked.set_submodule(name, new)
+            weights[f"{name}.weight"], weights[f"{name}.bias"] = new.weight.detach().mT, new.bias.detach().squeeze(1)
+    return stacked, list(stacked.parameters())
+
+
+class _StackedLinear(nn.Module):
+    """`Linear` with stacked weights, kept as the product takes them and their gradients come: no views, no copies."""
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().mT.contiguous())  # (members, in, out)
+        self.bias = nn.Parameter(bias.detach().unsqueeze(1))  # (members, 1, out)
+
+    def forward(self, inputs):
+        return torch.baddbmm(self.bias, inputs, self.weight)
 
 
 def _stacked_batches(inputs, targets, noise, copies, seeds, device):
@@ -603,14 +619,20 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
             yield batch
     sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
     repeated = sources[0].targets.to(device)
-    while True:
+
+    def draw():  # (PASSES, members, copies * N, ...)
         drawn = [source.draw() for source in sources]
         if isinstance(drawn[0], tuple):
-            stacked = tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
-        else:
-            stacked = torch.stack(drawn, dim=1)  # (PASSES, members, copies * N, ...)
-        for noisy in _one_by_one(stacked):
-            yield _each(lambda part: part.to(device), noisy), repeated
+            return tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
+        return torch.stack(drawn, dim=1)
+
+    with ThreadPoolExecutor(1) as thread:  # where one thread computes, this one draws the next passes meanwhile
+        submit = thread.submit if torch.get_num_threads() == 1 else _now  # two that share their cores are slower
+        waiting = submit(draw)
+        while True:
+            stacked, waiting = waiting.result(), submit(draw)
+            for noisy in _one_by_one(stacked):
+                yield _each(lambda part: part.to(device), noisy), repeated
 
 
 def _make_models(make_model, seeds, device):
