@@ -614,7 +614,7 @@ class _StackedLinear(nn.Module):
 def _stacked_batches(inputs, targets, noise, copies, seeds, device):
     """For every epoch the inputs (members, N, ...) and the targets (N, ...), on the device."""
     if noise is None:
-        batch = inputs.to(device).expand(len(seeds), *inputs.shape), targets.to(device)
+        batch = inputs.to(device).repeat(len(seeds), *[1] * inputs.dim()), targets.to(device)
         while True:
             yield batch
     sources = [NoisyCopies(inputs, targets, noise, copies=copies, seed=seed) for seed in seeds]
@@ -623,8 +623,8 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
     def draw():  # (PASSES, members, copies * N, ...)
         drawn = [source.draw() for source in sources]
         if isinstance(drawn[0], tuple):
-            return tuple(torch.stack(parts, dim=1) for parts in zip(*drawn, strict=True))
-        return torch.stack(drawn, dim=1)
+            return tuple(_stack(parts) for parts in zip(*drawn, strict=True))
+        return _stack(drawn)
 
     with ThreadPoolExecutor(1) as thread:  # where one thread computes, this one draws the next passes meanwhile
         submit = thread.submit if torch.get_num_threads() == 1 else _now  # two that share their cores are slower
@@ -632,7 +632,14 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
         while True:
             stacked, waiting = waiting.result(), submit(draw)
             for noisy in _one_by_one(stacked):
-                yield _each(lambda part: part.to(device), noisy), repeated
+                yield _each(lambda part: part.to(device).contiguous(), noisy), repeated
+
+
+def _stack(parts):
+    """torch.stack(parts, dim=1), but without a copy if all parts are the same memory (images without noise)."""
+    if len({(part.data_ptr(), part.shape, part.stride()) for part in parts}) == 1:
+        return parts[0].unsqueeze(1).expand(-1, len(parts), *parts[0].shape[1:])
+    return torch.stack(parts, dim=1)
 
 
 def _make_models(make_model, seeds, device):
