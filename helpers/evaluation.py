@@ -21,7 +21,7 @@ def pixel_errors(logits: Tensor, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
+def predict(model: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     """The model's outputs for many images, in evaluation mode, computed in pieces so that memory stays small."""
     model.eval()
     return torch.cat([model(piece) for piece in images.split(batch_size)])

@@ -4,7 +4,8 @@
     python tests/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
 
 Each part runs in a process of its own and replaces its entry in tests/benchmarks/results.json. At the end the table is
-printed and written into README.md, between its two marks, and the figure .github/cost.png is drawn.
+printed and written into README.md, between its two marks, and the figures .github/cost.png and .github/seconds.png are
+drawn.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from helpers.files import write_atomically
 from helpers.plotting import plot_curves
 
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
-RESULTS, README, FIGURE = HERE / "results.json", ROOT / "README.md", ROOT / ".github" / "cost.png"
+RESULTS, README = HERE / "results.json", ROOT / "README.md"
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 PARTS = {  # part: the script that measures it
     "letters": "letters.py",
@@ -158,11 +159,8 @@ def section(results: dict) -> str:
     intro = (
         f"Measured by `make benchmark` on {computer['cores']} cores, {computer['system']}, PyTorch {computer['torch']}."
     )
-    picture = (
-        "![Cost of a letter network and epoch against the number of networks trained at once: it falls from one to 256 "
-        "networks.](.github/cost.png)"
-    )
-    return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{picture}\n{END}"
+    pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in FIGURES.items())
+    return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
 
 
 def marked(readme: str) -> tuple[str, str]:
@@ -178,9 +176,9 @@ def with_section(readme: str, results: dict) -> str:
     return before + section(results) + after
 
 
-def draw(letters: dict) -> bytes:
-    """The figure of cost against seeds, a PNG."""
-    figure = Figure(figsize=(6, 3.2), dpi=100, layout="constrained")
+def draw_cost(results: dict) -> Figure:
+    """Cost of a letter network against how many are trained at once."""
+    letters, figure = results["letters"], Figure(figsize=(6, 3.2), dpi=100, layout="constrained")
     curves = {"all at once (PyTorch)": (letters["seeds"], letters["batched"])}
     if letters["jax"]:
         curves["JAX"] = (letters["seeds"], letters["jax"])
@@ -188,16 +186,54 @@ def draw(letters: dict) -> bytes:
     ax = plot_curves(curves, "networks", "µs for a network and epoch", ax=figure.add_subplot(), log=True)
     ax.set_xscale("log", base=2)
     ax.set_xticks(letters["seeds"], letters["seeds"])
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return figure
+
+
+def draw_seconds(results: dict) -> Figure:
+    """How good after how many seconds: the MNIST networks epoch by epoch, the VAEs stage by stage."""
+    figure = Figure(figsize=(9, 5.6), dpi=100, layout="constrained")
+    axes = figure.subplots(2, 2)
+
+    def plot(ax, part, names, key, label):
+        curves = {}
+        for name, title in names.items():
+            points = results[part][name]["curve"] if part == "mnist" else results[part][name]
+            curves[title] = ([point["seconds"] for point in points], [point[key] for point in points])
+        plot_curves(curves, "seconds of training", label, ax=ax)
+
+    networks = {"dense": "dense network", "U-Net": "U-Net"}
+    plot(axes[0, 0], "mnist", networks, "bce", "MNIST: test BCE (nats)")
+    plot(axes[0, 1], "mnist", networks, "psnr", "MNIST: test PSNR (dB)")
+    codes = {d: f"d = {d}" for d in results["vae"]}
+    plot(axes[1, 0], "vae", codes, "share_of_pca", "emoji VAE: MSE / MSE of PCA")
+    plot(axes[1, 1], "vae", codes, "negative_elbo", "emoji VAE: $-$ELBO (nats)")
+    return figure
+
+
+FIGURES = {  # file in .github: what draws it, the parts that it needs, what it shows
+    "cost.png": (
+        draw_cost,
+        ["letters"],
+        "Cost of a letter network and epoch against the number of networks trained at once: it falls from one to 256 "
+        "networks.",
+    ),
+    "seconds.png": (
+        draw_seconds,
+        ["mnist", "vae"],
+        "Four curves against seconds of training: test BCE and PSNR of the MNIST networks, and error and -ELBO of the "
+        "emoji VAEs with their bands over four seeds.",
+    ),
+}
 
 
 def write(results):
     write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
     write_atomically(README, with_section(README.read_text(encoding="utf-8"), results).encode())
-    if "letters" in results:
-        write_atomically(FIGURE, draw(results["letters"]))
+    for name, (draw, parts, _) in FIGURES.items():
+        if all(part in results for part in parts):
+            file = io.BytesIO()
+            draw(results).savefig(file, format="png")
+            write_atomically(ROOT / ".github" / name, file.getvalue())
 
 
 def main():

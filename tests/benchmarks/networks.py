@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from helpers import data, evaluation, noise, training
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder, sampling_noise
 
-NETWORKS = {"dense": (dense, 12, 0.012, 256), "U-Net": (UNet, 8, 0.02, 128)}  # epochs, rate, batch: of notebook 01
+NETWORKS = {"dense": (dense, 12, 0.012, 256), "U-Net": (UNet, 6, 0.02, 128)}  # epochs, rate, batch: of notebook 01
 ROUNDS, TEST_IMAGES = 2, 2_000
 
 
