@@ -2,9 +2,11 @@
 
 import copy
 import io
+import itertools
 import math
 import os
 import pickle
+import threading
 from functools import partial
 
 import numpy as np
@@ -783,6 +785,38 @@ def test_members_that_start_alike_see_the_noise_of_their_own_seed(make):
     assert torch.allclose(first, same, atol=1e-6)
     assert (first - second).abs().min() > 0
     assert (ensemble(LETTERS)[0] - ensemble(LETTERS)[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "add_noise", "loss"),
+    [
+        (make_model, SALT_AND_PEPPER, bce),
+        (partial(VariationalAutoencoder, [35, 8], 2), sampling_noise(2), training.negative_elbo(1.0)),
+    ],
+    ids=["noisy images", "noise beside images"],
+)
+def test_noise_drawn_ahead_is_the_same_as_noise_drawn_when_it_is_needed(make, add_noise, loss):
+    """With one thread a second one draws ahead; with two it does not."""
+    train = partial(fit_ensemble, make, [1, 2], *PAIR, epochs=70, lr=0.01, noise=add_noise, loss=loss)
+    ahead = train()
+    torch.set_num_threads(2)
+    try:
+        assert_same(train().weights, ahead.weights, 1e-4)
+    finally:
+        torch.set_num_threads(1)
+    assert [thread.name for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name] == []
+
+
+def test_an_error_in_the_noise_is_raised_where_it_trains():
+    calls = itertools.count(1)
+
+    def breaks(images, generator):
+        if next(calls) > 2:
+            raise ZeroDivisionError("no more noise")
+        return images.clone()
+
+    with pytest.raises(ZeroDivisionError, match="no more noise"):
+        fit_ensemble(make_model, [1], *PAIR, epochs=200, noise=breaks)
 
 
 def test_the_device_gets_everything_and_random_numbers_are_drawn_where_the_inputs_are(monkeypatch):

@@ -157,7 +157,8 @@ def section(results: dict) -> str:
     """What stands in the README between the two marks."""
     computer = results["computer"]
     intro = (
-        f"Measured by `make benchmark` on {computer['cores']} cores, {computer['system']}, PyTorch {computer['torch']}."
+        f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, {computer['system']}, PyTorch "
+        f'{computer["torch"]}. JAX is compared where it is installed: `.venv/bin/pip install -e ".[benchmark]"`.'
     )
     pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in FIGURES.items())
     return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
