@@ -9,6 +9,7 @@ import io
 import itertools
 import math
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -89,9 +90,10 @@ def _pixel_dims(images):
 
 
 def warmup_cosine(epochs: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:
-    """A schedule for `fit` and `fit_ensemble`: the rate climbs in a line for `warmup` epochs, then falls as a cosine.
+    """A schedule for `fit` and `fit_ensemble`: a cosine from lr to 0 over all epochs, times a ramp of `warmup` epochs.
 
-    With `fit(step_every_batch=True)` count batches in place of epochs.
+    As the cosine falls from the start, the highest rate is a little below lr. With `fit(step_every_batch=True)` count
+    batches in place of epochs.
     The cosine is that of Loshchilov & Hutter, SGDR (2017), eq. 5, without restarts.
     """
     if not 0 < warmup <= epochs:
@@ -221,7 +223,8 @@ def fit(
     scheduler: is called with the optimizer; takes a step after every epoch (ReduceLROnPlateau sees the loss).
     validation: a pair (inputs, targets) whose loss is measured after every epoch.
     patience: early stopping. Stop after so many epochs with no better loss (of `validation` if there is one), and go
-        back to the weights that gave the best one.
+        back to the weights that gave the best one. Without `validation`, and with several batches in an epoch, the
+        loss is a mean over the epoch, and the weights are those at its end.
     step_every_batch: the scheduler takes a step after every batch, not after every epoch.
     bfloat16: compute the outputs with numbers of 16 bits (autocast); the weights stay at 32. Faster where
         `bfloat16_is_fast`.
@@ -248,17 +251,18 @@ def fit(
                 before = copy.deepcopy(model.state_dict()) if patience and validation is None else None
                 model.train()
                 history.lr.append(optimizer.param_groups[0]["lr"])
-                value = trained = _train_epoch(
+                trained, updates = _train_epoch(
                     model, batches, loss, optimizer, epoch, scheduler if step_every_batch else None, bfloat16
                 )
+                value = trained
                 if validation is not None:
                     value = evaluate(model, validation, loss)
                     _check_finite(value, epoch)
                     history.validation.append(value)
                 history.loss.append(trained)
-                if patience and value < best:  # `before`: the weights that gave this loss, not those after the step
+                if patience and value < best:  # `before`: the weights that gave this loss, if there was one step
                     best, history.best_epoch = value, epoch
-                    best_weights = copy.deepcopy(model.state_dict()) if before is None else before
+                    best_weights = before if before and updates == 1 else copy.deepcopy(model.state_dict())
                 if scheduler and not step_every_batch:
                     scheduler.step(*([value] if isinstance(scheduler, ReduceLROnPlateau) else []))
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
@@ -283,8 +287,8 @@ def fit(
 
 
 def _train_epoch(model, batches, loss, optimizer, epoch, scheduler=None, bfloat16=False):
-    """One pass over the batches; gives the mean loss of an example."""
-    total, count = 0.0, 0
+    """One pass over the batches; gives the mean loss of an example, and the number of updates."""
+    total, count, updates = 0.0, 0, 0
     for inputs, targets in batches:
         optimizer.zero_grad()
         with torch.autocast(targets.device.type, torch.bfloat16, enabled=bfloat16):
@@ -294,14 +298,14 @@ def _train_epoch(model, batches, loss, optimizer, epoch, scheduler=None, bfloat1
         optimizer.step()
         if scheduler:
             scheduler.step()
-        total, count = total + value.detach() * len(targets), count + len(targets)
+        total, count, updates = total + value.detach() * len(targets), count + len(targets), updates + 1
     if count == 0:
         raise ValueError(
             f"batches: nothing came in epoch {epoch}; expected a list or a DataLoader, which can be read again"
         )
     mean = float(total) / count
     _check_finite(mean, epoch)
-    return mean
+    return mean, updates
 
 
 def _check_finite(loss, epoch):
@@ -326,12 +330,13 @@ class Ensemble:
     loss: (epochs, members), the loss of every member at every epoch, before that epoch's update.
     metric: (measurements, members), at the epochs listed in `metric_epochs`; empty if no metric was given. It has one
         dimension more if the metric gives several numbers for each image.
+    stopped: "finished", or "interrupted" from the keyboard. seconds: of the training.
     """
 
     def __init__(self, template: nn.Module, weights: dict[str, Tensor], seeds: Sequence[int]):
         self.template, self.weights, self.seeds = template, weights, tuple(seeds)
         self.loss, self.metric, self.metric_epochs = torch.empty(0, len(seeds)), torch.empty(0, len(seeds)), []
-        self.seconds = 0.0
+        self.seconds, self.stopped = 0.0, "finished"
 
     def __len__(self):
         return len(self.seeds)
@@ -432,7 +437,8 @@ def fit_ensemble(
 
     The weights of all networks are stacked, so a layer of all of them is one batched matrix product. The losses are
     added up: no weight of one network appears in the loss of another, so each gets its own gradient, and Adam treats
-    every number for itself. A member therefore ends where the same seed ends alone, to rounding:
+    every number for itself (an optimizer that looks at a whole tensor would mix the networks). A member therefore ends
+    where the same seed ends alone, to rounding:
     ``torch.manual_seed(seed); model = make_model(); fit(model, (inputs, targets), ...)``.
 
     noise, copies: as in `NoisyCopies`, with a generator of its own for each seed. Alone, with the same noise:
@@ -509,10 +515,12 @@ def fit_ensemble(
                     )
                 bar.update()
     except KeyboardInterrupt:
+        ensemble.stopped = "interrupted"
         print(f"Interrupted after {done} of {epochs} epochs. The networks can be used as they are now.")
     ensemble.weights = {name: value.detach() for name, value in weights.items()}
     if metric:
-        measure(done)
+        if ensemble.metric_epochs[-1:] != [done]:
+            measure(done)
         ensemble.metric = torch.stack(metrics)
     if done:
         ensemble.loss = losses[:done]
@@ -539,10 +547,11 @@ def sweep(
     executor: where the groups are trained. None: one after the other in this process. A ``ProcessPoolExecutor`` (take
         ``mp_context=multiprocessing.get_context("spawn")``: a forked PyTorch may hang), or Dask's
         ``Client.get_executor()``, which also reaches other computers; a group whose worker dies there is trained again.
-        What a group needs and gives travels by pickle. Each worker computes with as many threads as this process.
+        What a group needs and gives travels by pickle. Each worker computes with as many threads as this process
+        (``torch.set_num_threads(1)`` is best where there are as many workers as cores).
 
     Neither the executor nor the size of the groups changes a member, but for rounding. If a group raises an error, the
-    groups that have not begun are dropped and the error is raised here.
+    groups that have not begun are dropped and the error is raised here. An interrupt from the keyboard ends the sweep.
     Raises ValueError for no seeds, at_once < 1, and for a `train` that other processes can't find.
     """
     seeds, configurations = list(seeds), list(configurations)
@@ -573,7 +582,10 @@ def _now(function, *arguments):
 
 def _train_group(train, configuration, seeds, threads):
     torch.set_num_threads(threads)
-    return train(seeds=seeds, **configuration)
+    ensemble = train(seeds=seeds, **configuration)
+    if ensemble.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return ensemble
 
 
 def _is_of_a_notebook(function):
@@ -626,13 +638,18 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
             return tuple(_stack(parts) for parts in zip(*drawn, strict=True))
         return _stack(drawn)
 
-    with ThreadPoolExecutor(1) as thread:  # where one thread computes, this one draws the next passes meanwhile
-        submit = thread.submit if torch.get_num_threads() == 1 else _now  # two that share their cores are slower
-        waiting = submit(draw)
+    for stacked in _drawn_ahead(draw) if torch.get_num_threads() == 1 else iter(draw, None):
+        for noisy in _one_by_one(stacked):
+            yield _each(lambda part: part.to(device).contiguous(), noisy), repeated
+
+
+def _drawn_ahead(draw):
+    """draw(), again and again, the next one in a second thread meanwhile. (Two that share their threads are slower.)"""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(draw)
         while True:
-            stacked, waiting = waiting.result(), submit(draw)
-            for noisy in _one_by_one(stacked):
-                yield _each(lambda part: part.to(device).contiguous(), noisy), repeated
+            drawn, waiting = waiting.result(), thread.submit(draw)
+            yield drawn
 
 
 def _stack(parts):
@@ -642,10 +659,13 @@ def _stack(parts):
     return torch.stack(parts, dim=1)
 
 
+_SEEDING = threading.Lock()  # all threads have one global generator
+
+
 def _make_models(make_model, seeds, device):
     """One new model for each seed; the global random generator is left as it was."""
     models = []
-    with torch.random.fork_rng(devices=[]):
+    with _SEEDING, torch.random.fork_rng(devices=[]):
         for seed in seeds:
             torch.manual_seed(seed)
             models.append(make_model().to(device))

@@ -59,9 +59,11 @@ def test_a_figure_is_described_by_the_text_below_it(site):
 def test_a_page_leads_to_its_sections_the_next_notebook_and_the_solutions(site):
     nav = soup(site / "02_letter_autoencoder.html").nav
     links = [link["href"] for link in nav.find_all("a")]
-    assert links[:3] == ["index.html", "03_letter_denoiser.html", "solutions/02_letter_autoencoder.html"]
+    assert links[:2] == ["index.html", "03_letter_denoiser.html"]
     assert len(links) > 10
-    assert soup(site / "solutions" / "04_emoji_vae.html").nav.a["href"] == "../index.html"
+    if any(name.startswith("solutions/") for name in NOTEBOOKS):  # a teacher may hand out the practical without them
+        assert links[2] == "solutions/02_letter_autoencoder.html"
+        assert soup(site / "solutions" / "04_emoji_vae.html").nav.a["href"] == "../index.html"
 
 
 WELL = "# 5 · More\n\n**Aim.** Learn.\n\n**Time.** An hour."

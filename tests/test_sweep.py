@@ -145,10 +145,30 @@ with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_co
     assert "put the function into a .py file" in run.stderr
 
 
-def test_the_threads_of_this_process_are_left_alone():
-    before = torch.get_num_threads()
-    sweep(train_vae, [{"beta": 1.0}], [0])
-    assert torch.get_num_threads() == before
+def test_threads_of_one_process_give_the_same(expected):
+    """They share PyTorch's global generator, from which the first weights come."""
+    with ThreadPoolExecutor(4) as executor:
+        check_same(sweep(train, CONFIGURATIONS, SEEDS, executor=executor, at_once=1), expected)
+
+
+def test_an_interrupt_ends_the_sweep(capsys):
+    """`fit_ensemble` keeps what it has after an interrupt; a sweep does not go on with the next group."""
+    begun = []
+
+    def interrupted(seeds):
+        def loss(logits, targets):
+            begun.append(seeds)
+            if len(begun) == 3:
+                raise KeyboardInterrupt
+            return training.bce(logits, targets)
+
+        make_model = partial(Autoencoder, [35, 8, 2, 8, 35])
+        return training.fit_ensemble(make_model, seeds, LETTERS, LETTERS, epochs=9, loss=loss, progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(interrupted, [{}], [1, 2, 3], at_once=1)
+    assert "Interrupted after 2 of 9" in capsys.readouterr().out
+    assert all(seeds == [1] for seeds in begun)
 
 
 def slow(seeds, folder):

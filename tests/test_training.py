@@ -257,6 +257,17 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
+def test_early_stopping_with_several_batches_keeps_what_the_best_epoch_has_learned():
+    """The first epoch learns, then the rate is far too large."""
+    first = make_seeded(0)
+    fit(first, ONE_BY_ONE, epochs=1, lr=0.1, optimizer=SGD)
+    wild = partial(LambdaLR, lr_lambda=lambda epoch: 1 if epoch == 0 else 1e4)
+    model = make_seeded(0)
+    history = fit(model, ONE_BY_ONE, epochs=9, lr=0.1, optimizer=SGD, scheduler=wild, patience=2)
+    assert (history.best_epoch, history.stopped) == (1, "early stopping")
+    assert_same(weights_of(model), weights_of(first))
+
+
 @pytest.mark.parametrize("patience", [None, 5])
 @pytest.mark.parametrize("lr", [0.02, 1000.0])
 def test_an_interrupt_leaves_a_model_that_can_be_used(model, capsys, patience, lr):

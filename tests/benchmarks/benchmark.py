@@ -63,30 +63,31 @@ def of_letters(r):
             f"{n}: {ours:.0f} and {jax:.0f}" for n, ours, jax in zip(r["seeds"], r["batched"], r["jax"], strict=True)
         ]
         yield (
-            "against JAX, one `jit(vmap(scan))`",
+            "against JAX, one `jit(vmap(scan))`, without its time to compile",
             f"{at_64 / r['jax'][r['seeds'].index(64)]:.1f} times its cost at 64",
             f"µs at {', '.join(pairs)}",
         )
     yield (
         "64 networks, the whole recipe of notebook 02",
         f"{r['perfect']:.0%} without a wrong pixel",
-        f"{r['seconds_for_64']:.0f} s, {r['added_memory'][r['seeds'].index(64)]:.0f} MB more memory",
+        f"{r['seconds_for_64']:.0f} s; 64 networks add {r['added_memory'][r['seeds'].index(64)]:.0f} MB in 50 epochs",
     )
 
 
 def of_mnist(r):
+    bits = 16 if r["bfloat16"] else 32
     for name in ("dense", "U-Net"):
         n, last = r[name], r[name]["curve"][-1]
         yield (
             f"MNIST, {name}: an epoch",
             f"{n['usual'] / n['ours']:.1f} times faster than the usual DataLoader loop",
-            f"{n['ours']:.1f} s; usual {n['usual']:.1f} s; "
-            f"its arithmetic alone {n['arithmetic']:.1f} s at {r['gflops']} GFLOP/s",
+            f"{n['ours']:.1f} s with {bits} bits, {n['ours_with_32_bits']:.1f} s with 32; usual {n['usual']:.1f} s; "
+            f"its products alone {n['arithmetic']:.1f} s at {r['gflops']} GFLOP/s ({bits} bits)",
         )
         yield (
             f"MNIST, {name}: after {last['seconds']:.0f} s of training",
             f"{last['psnr']:.1f} dB",
-            f"test BCE {last['bce']:.3f}",
+            f"test BCE {last['bce']:.4f}",
         )
 
 
@@ -160,8 +161,13 @@ def section(results: dict) -> str:
         f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, {computer['system']}, PyTorch "
         f'{computer["torch"]}. JAX is compared where it is installed: `.venv/bin/pip install -e ".[benchmark]"`.'
     )
-    pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in FIGURES.items())
+    pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items())
     return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
+
+
+def drawable(results: dict) -> dict:
+    """The figures whose parts have been measured."""
+    return {name: figure for name, figure in FIGURES.items() if all(part in results for part in figure[1])}
 
 
 def marked(readme: str) -> tuple[str, str]:
@@ -230,11 +236,17 @@ FIGURES = {  # file in .github: what draws it, the parts that it needs, what it 
 def write(results):
     write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
     write_atomically(README, with_section(README.read_text(encoding="utf-8"), results).encode())
-    for name, (draw, parts, _) in FIGURES.items():
-        if all(part in results for part in parts):
-            file = io.BytesIO()
-            draw(results).savefig(file, format="png")
-            write_atomically(ROOT / ".github" / name, file.getvalue())
+    for name, (draw, _, _) in drawable(results).items():
+        file = io.BytesIO()
+        draw(results).savefig(file, format="png")
+        write_atomically(ROOT / ".github" / name, file.getvalue())
+
+
+def has_chromium() -> bool:
+    sys.path.append(str(ROOT / "tests" / "browser"))
+    from lab import chromium
+
+    return chromium() is not None
 
 
 def main():
@@ -246,10 +258,17 @@ def main():
     if unknown:
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    marked(README.read_text(encoding="utf-8"))  # before an hour of measuring, not after it
+    marked(README.read_text(encoding="utf-8"))  # before half an hour of measuring, not after it
+    if arguments.readme and not results:
+        parser.error(f"{RESULTS.name} is missing: nothing has been measured")
+    parts = arguments.parts or list(PARTS)
     if not arguments.readme:
-        results["computer"] = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
-        for part in arguments.parts or PARTS:
+        if "sliders" in parts and not has_chromium():
+            parser.error("sliders: expected a Chromium (see README, Tests), or the names of the other parts")
+        computer = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
+        if results.get("computer") != computer:
+            results = {"computer": computer}  # without what another one has measured
+        for part in parts:
             print(part, "...", flush=True)
             results[part] = measure(part)
             write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
