@@ -343,8 +343,11 @@ class Ensemble:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """images (N, ...) -> logits (members, N, ...)."""
-        return call_stacked(self.template, "forward", self.weights, images)
+        """images (N, ...) -> logits (members, N, ...). In pieces, so that memory stays small."""
+        pieces = [call_stacked(self.template, "forward", self.weights, piece) for piece in images.split(1000)]
+        if isinstance(pieces[0], tuple):
+            return tuple(torch.cat(parts, dim=1) for parts in zip(*pieces, strict=True))
+        return torch.cat(pieces, dim=1)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -32,7 +32,10 @@ NBVAL = [
 
 @pytest.fixture(scope="module")
 def namespaces():
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-nm", "true"], capture_output=True).returncode:
+    if (
+        not (shutil.which("unshare") and shutil.which("ip"))
+        or subprocess.run(["unshare", "-nm", "true"], capture_output=True).returncode
+    ):
         pytest.skip("needs Linux and the right to make namespaces")
 
 
