@@ -444,8 +444,8 @@ def fit_ensemble(
     where the same seed ends alone, to rounding:
     ``torch.manual_seed(seed); model = make_model(); fit(model, (inputs, targets), ...)``.
 
-    noise, copies: as in `NoisyCopies`, with a generator of its own for each seed (where PyTorch computes with one thread,
-        a second one draws the next passes meanwhile). Alone, with the same noise:
+    noise, copies: as in `NoisyCopies`, with a generator of its own for each seed. (Where PyTorch computes with one
+        thread, a second one draws the next passes meanwhile.) Alone, with the same noise:
         ``fit(model, NoisyCopies(inputs, targets, noise, copies=copies, seed=seed), ...)``.
     start_from: begin with the weights of this ensemble (with as many seeds) in place of new ones.
     metric: takes (logits, targets) like a loss, and gives a number, or several, for each image; the mean over the
