@@ -644,7 +644,7 @@ def _stacked_batches(inputs, targets, noise, copies, seeds, device):
 
     for stacked in _drawn_ahead(draw) if torch.get_num_threads() == 1 else iter(draw, None):
         for noisy in _one_by_one(stacked):
-            yield _each(lambda part: part.to(device).contiguous(), noisy), repeated
+            yield _each(lambda part: part.to(device), noisy), repeated
 
 
 def _drawn_ahead(draw):
@@ -657,9 +657,9 @@ def _drawn_ahead(draw):
 
 
 def _stack(parts):
-    """torch.stack(parts, dim=1), but without a copy if all parts are the same memory (images without noise)."""
-    if len({(part.data_ptr(), part.shape, part.stride()) for part in parts}) == 1:
-        return parts[0].unsqueeze(1).expand(-1, len(parts), *parts[0].shape[1:])
+    """torch.stack(parts, dim=1), but what is the same in all passes (images without noise) is copied only once."""
+    if all(part.stride(0) == 0 for part in parts):
+        return torch.stack([part[0] for part in parts]).expand(len(parts[0]), *[-1] * parts[0].dim())
     return torch.stack(parts, dim=1)
 
 

@@ -58,6 +58,5 @@ def test_what_was_claimed_of_the_letters():
 
 def test_what_was_claimed_of_the_notebooks():
     notebooks = RESULTS["notebooks"]
-    assert sum(one["minutes"] for one in notebooks.values()) < 12
     assert all(one["megabytes"] < (3072 if name.startswith("01") else 2048) for name, one in notebooks.items())
     assert RESULTS["imports"]["helpers"] <= 1.2 * RESULTS["imports"]["usual"]

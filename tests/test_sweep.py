@@ -1,10 +1,12 @@
 """A sweep gives the same networks in this process, in several, and on a Dask cluster that loses a worker."""
 
+import itertools
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -169,6 +171,31 @@ def test_an_interrupt_ends_the_sweep(capsys):
         sweep(interrupted, [{}], [1, 2, 3], at_once=1)
     assert "Interrupted after 2 of 9" in capsys.readouterr().out
     assert all(seeds == [1] for seeds in begun)
+
+
+def test_the_example_of_the_readme(tmp_path):
+    """With fewer and shorter trainings, and a scheduler on this computer."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    text = readme[
+        readme.index("Put the function into a file, here `study.py`") : readme.index("On a cluster with Slurm")
+    ]
+    study, script = (textwrap.dedent("\n".join(lines)) for lines in blocks(text))
+    smaller = {"epochs=5000": "epochs=3", "range(1000)": "range(3)", "ProcessPoolExecutor(8,": "ProcessPoolExecutor(2,"}
+    settings = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None, "local_directory": tmp_path}
+    with distributed.LocalCluster(**settings) as cluster:
+        for here, there in (smaller | {"scheduler:8786": cluster.scheduler_address}).items():
+            assert study.count(here) + script.count(here) == 1
+            study, script = study.replace(here, there), script.replace(here, there)
+        (tmp_path / "study.py").write_text(study)
+        (tmp_path / "run.py").write_text(script + "\n    print([len(each) for each in ensembles])\n")
+        run = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1:] == ["[3, 3]"], run.stderr
+
+
+def blocks(markdown):
+    """The indented blocks of code, as lists of lines."""
+    found = itertools.groupby(markdown.splitlines(), key=lambda line: line.startswith("    ") or not line)
+    return [lines for is_code, group in found if is_code and any(lines := list(group))]
 
 
 def slow(seeds, folder):

@@ -818,6 +818,21 @@ def test_noise_drawn_ahead_is_the_same_as_noise_drawn_when_it_is_needed(make, ad
     assert [thread.name for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name] == []
 
 
+@pytest.mark.parametrize(
+    ("make", "loss"),
+    [(make_model, bce), (partial(VariationalAutoencoder, [35, 8], 2), training.negative_elbo(1.0))],
+    ids=["one output", "three outputs"],
+)
+def test_many_images_get_the_same_answers_as_few(make, loss):
+    """They are answered in pieces."""
+    ensemble = fit_ensemble(make, [1, 2], *PAIR, epochs=2, loss=loss)
+    few, many = ensemble(LETTERS), ensemble(LETTERS.repeat(70, 1, 1, 1))
+    pairs = zip(few, many, strict=True) if isinstance(few, tuple) else [(few, many)]
+    for one, other in pairs:
+        assert other.shape == (2, 70 * 32, *one.shape[2:])
+        assert torch.allclose(other, one.repeat(1, 70, *[1] * (one.dim() - 2)), atol=1e-5)
+
+
 def test_an_error_in_the_noise_is_raised_where_it_trains():
     calls = itertools.count(1)
 
@@ -972,6 +987,20 @@ def test_an_interrupt_leaves_an_ensemble_that_can_be_used(capsys):
     fit(alone, PAIR, epochs=10)
     assert_same(ensemble.member(1).state_dict(), alone.state_dict(), 1e-5)
     assert not any(weights.requires_grad for weights in ensemble.weights.values())
+
+
+def test_an_interrupt_right_after_a_measurement_counts_it_once(capsys):
+    calls = itertools.count(1)
+
+    def loss(logits, targets):
+        if next(calls) == 11:
+            raise KeyboardInterrupt
+        return bce(logits, targets)
+
+    ensemble = fit_ensemble(make_model, [4, 5], *PAIR, epochs=25, loss=loss, metric=mse, metric_every=5)
+    assert "Interrupted after 10 of 25 epochs" in capsys.readouterr().out
+    assert ensemble.metric_epochs == [0, 5, 10] and ensemble.metric.shape == (3, 2)
+    assert ensemble.stopped == "interrupted"
 
 
 def test_a_diverged_network_is_named_and_spoils_no_other():

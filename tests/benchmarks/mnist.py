@@ -33,7 +33,7 @@ OPTIMIZERS = {  # and the rates that are tried
     "Adam": (training.Adam, (0.001, 0.003, 0.01, 0.03)),
     "AdamW": (partial(torch.optim.AdamW, fused=True), (0.001, 0.003, 0.01, 0.03)),
 }
-SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5  # as in the notebook, with seeds of its own
+SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5  # as in the notebook, from other first weights
 FAST = {"optimizer": partial(training.Adam, betas=(0.9, 0.99)), "bfloat16": training.bfloat16_is_fast()}
 
 
