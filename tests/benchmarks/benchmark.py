@@ -126,7 +126,7 @@ def of_imports(r):
 def of_notebooks(r):
     minutes, most = sum(n["minutes"] for n in r.values()), max(n["megabytes"] for n in r.values())
     each = ", ".join(f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items())
-    yield "all notebooks, one after the other", f"{minutes:.0f} min, at most {most / 1024:.1f} GiB", each
+    yield "all notebooks, one after the other", f"{minutes:.1f} min, at most {most / 1024:.1f} GiB", each
 
 
 def of_sliders(r):
