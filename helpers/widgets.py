@@ -495,12 +495,13 @@ def _decoded(model, code, images, labels, letters):
 
 def _explorer(controls, draw):
     """Join controls and a function draw(*values) -> (PIL image, text) into an Explorer."""
-    picture, text = widgets.Image(format="png"), widgets.Label()
+    picture = widgets.Image(format="png", layout={"flex": "none"})  # one layout for its life
+    text = widgets.Label()
 
     def update(_=None):
         image, text.value = draw(*(control.value for control in controls))
         picture.value = _png(image)
-        picture.layout = widgets.Layout(width=f"{image.width}px", height=f"{image.height}px", flex="none")
+        picture.layout.width, picture.layout.height = f"{image.width}px", f"{image.height}px"
 
     update()
     for control in controls:

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from lab import NOTEBOOKS, chromium, start_browser, start_lab
+from lab import the_lab
+from page import chromium, start_browser
 
 
 def need(found, what):
@@ -23,9 +24,8 @@ def chromium_path():
 
 
 @pytest.fixture(scope="session")
-def lab(chromium_path, tmp_path_factory):
-    with start_lab(NOTEBOOKS, tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
+def lab():
+    return the_lab()
 
 
 @pytest.fixture(scope="module")  # not session: no other test could use asyncio then
@@ -39,7 +39,8 @@ def serious_findings(tmp_path_factory):
     """A function from a frame of a page to what axe-core finds in it that is serious or critical."""
     folder = tmp_path_factory.mktemp("axe")
     need(shutil.which("npm"), "no npm found: it brings axe-core, which checks accessibility")
-    subprocess.run(["npm", "install", "--silent", "--prefix", folder, "axe-core@4.14.1"], check=True)
+    npm = ["npm", "install", "--silent", "--prefix", folder, "axe-core@4.14.1"]
+    subprocess.run(npm, check=True)
     axe = (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
 
     def findings(frame):

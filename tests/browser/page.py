@@ -1,23 +1,14 @@
 """JupyterLab in a headless Chromium, used as a student uses it: run all cells, press keys on sliders, click."""
 
-import json
 import os
-import secrets
 import shutil
-import socket
-import statistics
-import subprocess
-import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-import psutil
+from lab import Lab
 from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
-NOTEBOOKS = Path(os.environ.get("NOTEBOOKS", Path(__file__).resolve().parents[2] / "notebooks"))
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
 RUN_TIMEOUT = 40 * 60_000  # milliseconds for all cells; a busy computer can take four times as long as an idle one
@@ -27,6 +18,7 @@ PROBE = """
 const canvas = document.createElement('canvas'), context = canvas.getContext('2d', { willReadFrequently: true });
 const frame = () => new Promise(requestAnimationFrame);
 const inWidget = new Set();  // messages whose output goes into an Output widget
+const finished = new Set();  // requests that are done: nothing may be put out for them any more
 let lastKey = 0;
 window.addEventListener('keydown', event => { lastKey = event.timeStamp; }, true);
 window.probe = {
@@ -37,23 +29,22 @@ window.probe = {
     .map(cell => ({ outputs: cell.outputs.toJSON(), state: cell.executionState })),
   listen: () => { probe.session().iopubMessage.connect((_, { header, content, parent_header: cause }) => {
     const type = header.msg_type, text = content.text ?? content.data?.['text/plain'] ?? '', id = cause.msg_id;
+    const output = ['stream', 'display_data'].includes(type);
     if (content.data?.state?.msg_id) inWidget.add(content.data.state.msg_id);
+    if (type === 'status' && content.execution_state === 'idle') finished.add(id);
     if (type === 'error') probe.problems.push(`${content.ename}: ${content.evalue}`);
     else if (/^No such comm/.test(text)) return;  // JupyterLab asks for the widgets of a kernel that has none yet
     else if (/Traceback/.test(text) || content.name === 'stderr' && /Warning/.test(text)) probe.problems.push(text);
-    else if (['stream', 'display_data'].includes(type) && cause.msg_type === 'comm_msg' && !inWidget.has(id))
+    else if (output && cause.msg_type === 'comm_msg' && !inWidget.has(id))
       probe.problems.push(`output of a callback that is shown nowhere: ${text}`);
+    else if (output && finished.has(id) && !inWidget.has(id))
+      probe.problems.push(`output of a callback in another cell: ${text}`);
   }); },
   run: cell => {
     probe.done = false;
     if (cell !== null) window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell;
     const command = cell === null ? 'notebook:run-all-cells' : 'notebook:run-cell';
     window.jupyterapp.commands.execute(command).finally(() => { probe.done = true; });
-  },
-  evaluate: async code => {
-    const request = { code: `get_ipython().probed = ${code}`, silent: true, store_history: false };
-    request.user_expressions = { value: 'get_ipython().probed' };
-    return (await probe.kernel().requestExecute(request).done).content.user_expressions.value.data['text/plain'];
   },
   picture: cell => {
     let hash = 0, count = 0;
@@ -115,83 +106,30 @@ def start_browser(path: str):
 
 
 @contextmanager
-def start_lab(notebooks: Path, folder: Path):
-    """Start JupyterLab, a `Lab`, on a copy of `notebooks`; the copy, all settings and the log are in `folder`."""
-    root, log = folder / "root", folder / "log"
-    shutil.copytree(notebooks, root / "notebooks", ignore=shutil.ignore_patterns("weights", ".*"))
-    notifications = folder / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    notifications.parent.mkdir(parents=True)
-    notifications.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
-    names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
-    environment = os.environ | {name: str(folder / name) for name in names}
-    environment["GOMP_SPINCOUNT"] = "2000"  # wait briefly: else torch is many times slower beside a busy browser
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port, token = free.getsockname()[1], secrets.token_hex(16)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={token}"]
-    command += [f"--LabApp.user_settings_dir={folder / 'settings'}", f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
-    command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
-    command += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
-    with log.open("wb") as stream:
-        server = psutil.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+def open_notebook(lab: Lab, browser: Browser, path: str, end: bool = True):
+    """Open a notebook, a `Notebook`: with its kernel if it has one, else with a new one.
+
+    end: end the kernel together with the page.
+    """
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.add_init_script(PROBE)
+    notebook = Notebook(page, lab.root / path)
+    page.goto(f"{lab.address}/lab/tree/{path}?token={lab.token}&reset")
+    page.wait_for_function("probe.kernel()?.status === 'idle'", timeout=60_000)
+    page.evaluate("probe.listen()")
     try:
-        lab = Lab(f"http://127.0.0.1:{port}", token, root)
-        lab.wait(server, log)
-        yield lab
+        yield notebook
     finally:
-        kernels = server.children(recursive=True) if server.poll() is None else []
-        server.terminate()
-        for process in psutil.wait_procs([server, *kernels], timeout=15)[1]:
-            process.kill()
-            process.wait()
-
-
-class Lab:
-    """A running JupyterLab that shows the folder `root`."""
-
-    def __init__(self, address: str, token: str, root: Path):
-        self.address, self.token, self.root = address, token, root
-
-    def wait(self, server: psutil.Popen, log: Path) -> None:
-        """Wait until the server answers."""
-        for _ in range(240):
-            try:
-                return urllib.request.urlopen(f"{self.address}/api/status?token={self.token}", timeout=1).close()
-            except OSError:
-                time.sleep(0.25)
-            if server.poll() is not None:
-                break
-        raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
-
-    def write(self, name: str, *cells: str) -> str:
-        """Make a notebook of code cells; returns its path for `open`."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(notebook, self.root / name)
-        return name
-
-    @contextmanager
-    def open(self, browser: Browser, path: str):
-        """Open a notebook, a `Notebook`, with a new kernel, which ends together with the page."""
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.add_init_script(PROBE)
-        notebook = Notebook(page)
-        page.goto(f"{self.address}/lab/tree/{path}?token={self.token}&reset")
-        page.wait_for_function("probe.kernel()?.status === 'idle'", timeout=60_000)
-        page.evaluate("probe.listen()")
-        try:
-            yield notebook
-        finally:
+        if end:
             page.evaluate("probe.session().shutdown()")
-            page.close()
+        page.close()
 
 
 class Notebook:
     """An open notebook and its kernel."""
 
-    def __init__(self, page: Page):
-        self.page, self.page_errors = page, []
+    def __init__(self, page: Page, file: Path):
+        self.page, self.file, self.page_errors = page, file, []
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         page.on("pageerror", lambda error: self.page_errors.append(f"error in the page: {error}"))
 
@@ -207,6 +145,13 @@ class Notebook:
         self.settle()
         self.page.wait_for_function("!document.body.textContent.includes('Loading widget')")
 
+    def run_interactive(self) -> None:
+        """Run only the cells that show sliders or a map, as their saved outputs say."""
+        cells = nbformat.read(self.file, as_version=4).cells
+        for i, cell in enumerate(cells):
+            if any("Run this cell" in str(output) for output in cell.get("outputs", [])):
+                self.run(i)
+
     def settle(self) -> None:
         """Wait until the kernel has done everything that it was asked for."""
         self.page.evaluate("probe.settle()")
@@ -220,19 +165,6 @@ class Notebook:
         errors = [output["evalue"] for cell in self.cells() for output in cell["outputs"] if "evalue" in output]
         broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.text_content())
         return self.page_errors + errors + self.page.evaluate("probe.problems") + broken
-
-    def evaluate(self, code: str) -> str:
-        """The repr of a Python expression in the kernel."""
-        return self.page.evaluate("code => probe.evaluate(code)", code)
-
-    def memory(self) -> int:
-        """Bytes of memory that the kernel has without garbage: the median of a few readings."""
-        self.evaluate("__import__('gc').collect()")
-        kernel, readings = psutil.Process(int(self.evaluate("__import__('os').getpid()"))), []
-        for _ in range(9):
-            readings.append(kernel.memory_info().rss)
-            time.sleep(0.02)
-        return statistics.median(readings)
 
     def sliders(self) -> list["Slider"]:
         return [Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()]
@@ -257,6 +189,18 @@ class Slider:
     def focus(self) -> None:
         self.knob.scroll_into_view_if_needed()
         self.knob.focus()
+
+    def tap(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
+    def is_focused(self) -> bool:
+        return self.knob.evaluate("k => k === document.activeElement")
+
+    def hold(self, key: str, steps: int = 10) -> None:
+        """Hold a key down: the system repeats it."""
+        for _ in range(steps):
+            self.page.keyboard.down(key)
+        self.page.keyboard.up(key)
 
     def press(self, key: str, wait: int) -> tuple[bool, float | None]:
         """Press a key. Does the slider move, and how many milliseconds (at most `wait`) until another picture?"""
