@@ -1,4 +1,4 @@
-"""The README shows the numbers of tests/benchmarks/results.json, and nothing else."""
+"""The README shows the numbers of tools/benchmarks/results.json, and nothing else."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ TEXT = benchmark.README.read_text(encoding="utf-8")
 
 
 def test_the_readme_has_the_numbers_of_the_last_benchmark():
-    assert benchmark.with_section(TEXT, RESULTS) == TEXT, "run python tests/benchmarks/benchmark.py --readme"
+    assert benchmark.with_section(TEXT, RESULTS) == TEXT, "run python tools/benchmarks/benchmark.py --readme"
     for name in benchmark.FIGURES:
         assert (benchmark.ROOT / ".github" / name).read_bytes().startswith(b"\x89PNG")
 

@@ -1,4 +1,4 @@
-"""What `make robustness` runs, about an hour: the notebooks under other conditions, and disks that fail.
+"""What `make test-long` runs, about an hour: the notebooks under other conditions, and disks that fail.
 
 Not part of `make test`. Some of it needs Linux and the right to make namespaces (root, as in a container).
 """

@@ -1,6 +1,6 @@
 """Make the animated picture of the README from the saved notebooks: a latent map, then the noise slider.
 
-    python tests/make_picture.py
+    python tools/make_picture.py
 
 The map is taken from the saved output of notebook 04 as it is. For the slider, JupyterLab runs the first cells of
 notebook 03. Both are moved with keys in Chromium.

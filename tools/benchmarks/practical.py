@@ -1,6 +1,6 @@
 """The practical as a whole: imports, notebooks, sliders, and many students on one computer.
 
-python tests/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
+python tools/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
 """
 
 import json

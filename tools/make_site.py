@@ -1,6 +1,6 @@
 """The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
 
-    python tests/make_site.py FOLDER [--saved]
+    python tools/make_site.py FOLDER [--saved]
 
 With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
