@@ -5,13 +5,14 @@
 # All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3
 LAB_OPTIONS ?=
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)# in a container; JupyterLab does not start without it
 BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: lab test test-long notebooks html benchmark clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
