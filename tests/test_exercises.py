@@ -499,12 +499,32 @@ def test_sample_clouds_must_use_the_generator(capsys):
         (3, float("nan"), "hint: take a beta above 0"),
         (3, float("inf"), "hint: take a beta above 0"),
         (3, "1", "training stopped with"),
-        (1, 0.3, "hint: the MSE is"),
-        (3, 4, "hint: the MSE is"),
-        (4, 0.1, "hint: the KL divergence is"),
         (3, 0.3, "a good code, and a cheap one: right."),
     ],
 )
 def test_cheap_code(capsys, latent_dim, beta, reply):
     emoji = load_emoji().images
     assert say(capsys, exercises.check_cheap_code, latent_dim, beta, emoji).startswith(f"Exercise 3: {reply}")
+
+
+@pytest.mark.parametrize(
+    ("mse", "nats", "reply"),
+    [
+        (0.0039, 3.4, "a good code, and a cheap one: right."),
+        (0.0041, 3.4, "hint: the MSE is 0.0041, more than 0.0040."),
+        (0.0041, 3.6, "hint: the MSE is 0.0041, more than 0.0040."),
+        (np.nan, 3.4, "hint: the MSE is nan"),
+        (0.0039, 3.6, "hint: the KL divergence is 3.6 nats, more than 3.5."),
+    ],
+)
+def test_the_limits_of_a_cheap_code(capsys, monkeypatch, mse, nats, reply):
+    """In place of training: outputs with this error in every pixel, and this KL divergence."""
+
+    def outputs(images):
+        pixels = images + mse**0.5 * (0.5 - images).sign()
+        mu = torch.tensor([(2 * nats) ** 0.5, 0.0]).expand(3, len(images), 2)
+        return torch.logit(pixels).expand(3, *images.shape), mu, torch.zeros_like(mu)
+
+    monkeypatch.setattr(exercises, "fit_ensemble", lambda *args, **options: outputs)
+    emoji = load_emoji().images
+    assert say(capsys, exercises.check_cheap_code, 2, 0.3, emoji).startswith(f"Exercise 3: {reply}")
