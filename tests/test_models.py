@@ -188,6 +188,17 @@ def test_the_output_of_the_unet_depends_on_every_pixel_and_each_image_stands_alo
     assert (seen[0] == 0).all() and (seen[2] == 0).all()
 
 
+@pytest.mark.parametrize(("off", "differs"), [("middle", True), ("down_1", False)])
+def test_what_was_seen_at_half_of_the_resolution_is_handed_across(off, differs):
+    """Without the way through a quarter of the resolution the output still depends on the image."""
+    model = make_unet().eval()
+    for layer in getattr(model, off):
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.zeros_(layer.weight)
+    first, second = model(noise(2, 1, 8, 8))
+    assert ((first - second).abs().max() > 1e-3) == differs
+
+
 def test_the_logits_of_the_unet_are_not_limited():
     model = make_unet().eval()
     for value in (-7, 7):

@@ -18,12 +18,12 @@ TEST = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
 
 def against_schema(*files):
     """What `check-jsonschema` says; it brings the schema and needs no network."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *files]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    return subprocess.run([*command, *files], capture_output=True, text=True)
 
 
 def missing(workflow: str) -> list[str]:
-    """What the steps of a workflow name, but is not in this repository: files, make targets, markers of tests."""
+    """What the steps of a workflow name, but is not here: files, make targets, markers of tests."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^([\w-]+):(?!=)", makefile, re.MULTILINE)
     found = []
@@ -46,13 +46,12 @@ def test_github_accepts_the_workflows():
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize(("right", "wrong"), [("runs-on:", "run-on:"), ("timeout-minutes:", "timeout:")])
-def test_a_misspelt_key_is_refused(tmp_path, right, wrong):
-    assert right in TEST
+def test_a_misspelt_key_is_refused(tmp_path):
+    assert "runs-on:" in TEST
     file = tmp_path / "test.yml"
-    file.write_text(TEST.replace(right, wrong), encoding="utf-8")
+    file.write_text(TEST.replace("runs-on:", "run-on:"), encoding="utf-8")
     run = against_schema(file)
-    assert run.returncode == 1 and wrong.rstrip(":") in run.stdout
+    assert run.returncode == 1 and "'runs-on' is a required property" in run.stdout
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
