@@ -388,7 +388,7 @@ def test_letter_denoiser(capsys, sizes, p, reply):
 
 
 @pytest.mark.parametrize(
-    ("share", "reply"), [(0.0, "hint: 0% of the"), (0.94, "hint: 94% of the"), (0.95, "at least 95 % of the")]
+    ("share", "reply"), [(0.0, "hint: 0% of the"), (0.94, "hint: 94% of the"), (0.951, "at least 95 % of the")]
 )
 def test_the_limit_of_a_letter_denoiser(capsys, monkeypatch, share, reply):
     """In place of training: this share of the letters is right, the others have one wrong pixel."""
