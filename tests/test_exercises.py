@@ -380,13 +380,27 @@ def test_bayes(capsys, answer, reply):
         ([35, 4, 35], float("nan"), "training stopped with ValueError: p is a probability"),
         ([35, 4, 35], "0.1", "training stopped with TypeError"),
         ([35, 4, 35], [0.1], "training stopped with TypeError"),
-        ([35, 4, 35], 0.1, "hint: "),
-        ((35, 48, 4, 48, 35), 1.0, "hint: 0% of the letters are right"),
         ((35, 48, 4, 48, 35), 0.12, "at least 95 % of the letters are right at p = 0.1: right."),
     ],
 )
 def test_letter_denoiser(capsys, sizes, p, reply):
     assert say(capsys, exercises.check_letter_denoiser, sizes, p, IMAGES).startswith(f"Exercise 3: {reply}")
+
+
+@pytest.mark.parametrize(
+    ("share", "reply"), [(0.0, "hint: 0% of the"), (0.94, "hint: 94% of the"), (0.951, "at least 95 % of the")]
+)
+def test_the_limit_of_a_letter_denoiser(capsys, monkeypatch, share, reply):
+    """In place of training: this share of the letters is right, the others have one wrong pixel."""
+
+    def outputs(noisy):
+        logits = IMAGES.repeat(len(noisy) // 32, 1, 1, 1) - 0.5
+        logits[round(share * len(noisy)) :, 0, 0, 0] *= -1
+        return logits.expand(4, *logits.shape)
+
+    monkeypatch.setattr(exercises, "fit_ensemble", lambda *args, **options: outputs)
+    answer = [35, 17, 4, 17, 35], 0.1, IMAGES
+    assert say(capsys, exercises.check_letter_denoiser, *answer).startswith(f"Exercise 3: {reply}")
 
 
 @pytest.mark.parametrize("shape", [(500, 1, 7, 1), (500, 1, 1, 5), (1, 1, 7, 5), ()])
@@ -499,12 +513,32 @@ def test_sample_clouds_must_use_the_generator(capsys):
         (3, float("nan"), "hint: take a beta above 0"),
         (3, float("inf"), "hint: take a beta above 0"),
         (3, "1", "training stopped with"),
-        (1, 0.3, "hint: the MSE is"),
-        (3, 4, "hint: the MSE is"),
-        (4, 0.1, "hint: the KL divergence is"),
         (3, 0.3, "a good code, and a cheap one: right."),
     ],
 )
 def test_cheap_code(capsys, latent_dim, beta, reply):
     emoji = load_emoji().images
     assert say(capsys, exercises.check_cheap_code, latent_dim, beta, emoji).startswith(f"Exercise 3: {reply}")
+
+
+@pytest.mark.parametrize(
+    ("mse", "nats", "reply"),
+    [
+        (0.0039, 3.4, "a good code, and a cheap one: right."),
+        (0.0041, 3.4, "hint: the MSE is 0.0041, more than 0.0040."),
+        (0.0041, 3.6, "hint: the MSE is 0.0041, more than 0.0040."),
+        (np.nan, 3.4, "hint: the MSE is nan"),
+        (0.0039, 3.6, "hint: the KL divergence is 3.6 nats, more than 3.5."),
+    ],
+)
+def test_the_limits_of_a_cheap_code(capsys, monkeypatch, mse, nats, reply):
+    """In place of training: outputs with this error in every pixel, and this KL divergence."""
+
+    def outputs(images):
+        pixels = images + mse**0.5 * (0.5 - images).sign()
+        mu = torch.tensor([(2 * nats) ** 0.5, 0.0]).expand(3, len(images), 2)
+        return torch.logit(pixels).expand(3, *images.shape), mu, torch.zeros_like(mu)
+
+    monkeypatch.setattr(exercises, "fit_ensemble", lambda *args, **options: outputs)
+    emoji = load_emoji().images
+    assert say(capsys, exercises.check_cheap_code, 2, 0.3, emoji).startswith(f"Exercise 3: {reply}")

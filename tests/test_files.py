@@ -1,6 +1,7 @@
 """Writing a file: whole or not at all."""
 
 import os
+import sys
 import threading
 
 import pytest
@@ -40,6 +41,7 @@ def test_after_a_failure_everything_is_as_before(tmp_path, monkeypatch, step, er
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == ({"file.bin": old} if old else {})
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows replaces no file that somebody is reading")
 def test_many_writers_and_a_reader_never_see_half_a_file(tmp_path):
     file = tmp_path / "file.bin"
     contents = [bytes([i]) * 1_000_000 for i in range(4)]

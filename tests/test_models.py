@@ -133,16 +133,6 @@ def test_batch_norm_stands_before_the_activation_of_hidden_layers_only():
     assert not any(isinstance(layer, nn.BatchNorm1d) for layer in Autoencoder([35, 17, 2, 17, 35]).modules())
 
 
-def test_batch_norm_gives_hidden_numbers_mean_0_and_deviation_1_in_training(images):
-    model = Autoencoder([35, 17, 2, 17, 35], batch_norm=True)
-    hidden = model.encoder[:2](images.flatten(1))
-    assert torch.allclose(hidden.mean(dim=0), torch.zeros(17), atol=1e-5)
-    assert torch.allclose(hidden.std(dim=0, correction=0), torch.ones(17), atol=0.05)
-    assert model(images).shape == images.shape
-    model.eval()
-    assert torch.allclose(model(images)[:1], model(images[:1]), atol=1e-6)  # the other images do not matter any more
-
-
 def test_networks_with_batch_norm_do_not_say_that_they_take_stacked_weights():
     assert Autoencoder([35, 17, 2, 17, 35]).takes_stacked_weights
     assert not Autoencoder([35, 17, 2, 17, 35], batch_norm=True).takes_stacked_weights
@@ -198,18 +188,15 @@ def test_the_output_of_the_unet_depends_on_every_pixel_and_each_image_stands_alo
     assert (seen[0] == 0).all() and (seen[2] == 0).all()
 
 
-@pytest.mark.parametrize(("off", "reach"), [("middle", (2, 7)), ("down_1", (0, 0))])
-def test_the_skip_hands_across_what_was_seen_at_half_of_the_resolution(off, reach):
-    """Without the way through a quarter of the resolution the network sees less far; without both, nothing."""
+@pytest.mark.parametrize(("off", "differs"), [("middle", True), ("down_1", False)])
+def test_what_was_seen_at_half_of_the_resolution_is_handed_across(off, differs):
+    """Without the way through a quarter of the resolution the output still depends on the image."""
     model = make_unet().eval()
     for layer in getattr(model, off):
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.zeros_(layer.weight)
-    images = noise(1, 1, 64, 64)
-    changed = images.clone()
-    changed[0, 0, 32, 32] = 5
-    distances = ((model(images) - model(changed))[0, 0].nonzero() - 32).abs().flatten().tolist()
-    assert reach[0] <= max(distances, default=0) <= reach[1]
+    first, second = model(noise(2, 1, 8, 8))
+    assert ((first - second).abs().max() > 1e-3) == differs
 
 
 def test_the_logits_of_the_unet_are_not_limited():
@@ -217,30 +204,6 @@ def test_the_logits_of_the_unet_are_not_limited():
     for value in (-7, 7):
         torch.nn.init.constant_(model.up[3].bias, value)
         assert (model(noise(1, 1, 8, 8)).sign() == value / 7).all()
-
-
-def test_an_image_shifted_by_4_pixels_gives_an_output_shifted_by_4_pixels():
-    """Except near the edge, where zeros stand outside: two convolutions at a quarter of the resolution, three at half
-    of it and what joins them see less than 20 pixels far. A shift by one pixel changes what falls into a block.
-    """
-    model = make_unet().eval()
-    wide = noise(1, 1, 72, 68)
-    first, second, third = wide[..., :64, :64], wide[..., 8:, 4:], wide[..., 1:65, :64]
-    output, shifted, by_one = (model(images) for images in (first, second, third))
-    spread = output.std().item()
-    assert torch.allclose(output[..., 28:44, 24:44], shifted[..., 20:36, 20:40], atol=1e-5)
-    assert (output[..., 8:, 4:] - shifted[..., :-8, :-4]).abs().max() > 0.01 * spread  # the edge
-    assert (output[..., 28:44, 24:44] - by_one[..., 27:43, 24:44]).abs().max() > 0.01 * spread
-
-
-def test_a_change_of_one_pixel_is_seen_nearby_only():
-    model = make_unet().eval()
-    images = noise(1, 1, 64, 64)
-    changed = images.clone()
-    changed[0, 0, 32, 32] = 5
-    rows, columns = (model(images) - model(changed))[0, 0].nonzero().T
-    for places in (rows, columns):
-        assert 4 < places.max() - 32 < 20 and 4 < 32 - places.min() < 20  # farther than one 3x3 convolution at half
 
 
 def test_every_weight_of_the_unet_gets_a_gradient():

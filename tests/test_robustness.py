@@ -1,4 +1,4 @@
-"""What `make robustness` runs, about an hour: the notebooks under other conditions, and disks that fail.
+"""What `make test-long` runs, about an hour: the notebooks under other conditions, and disks that fail.
 
 Not part of `make test`. Some of it needs Linux and the right to make namespaces (root, as in a container).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.robustness
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

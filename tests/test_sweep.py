@@ -79,8 +79,11 @@ def expected():
     return [train(SEEDS, **configuration) for configuration in CONFIGURATIONS]
 
 
-def processes():
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+@pytest.fixture(scope="module")
+def process():
+    """One other process: it takes seconds to start."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield executor
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])
@@ -88,23 +91,21 @@ def test_groups_of_any_size_give_the_same(expected, at_once):
     check_same(sweep(train, CONFIGURATIONS, SEEDS, at_once=at_once), expected)
 
 
-def test_processes_give_the_same(expected):
-    with processes() as executor:
-        check_same(sweep(train, CONFIGURATIONS, SEEDS, executor=executor, at_once=2), expected)
-        check_same(sweep(train_vae, [{"beta": 0.5}], [3, 4], executor=executor, at_once=1), [train_vae([3, 4], 0.5)])
+def test_another_process_gives_the_same(process, expected):
+    check_same(sweep(train, CONFIGURATIONS, SEEDS, executor=process, at_once=2), expected)
+    check_same(sweep(train_vae, [{"beta": 0.5}], [3, 4], executor=process, at_once=1), [train_vae([3, 4], 0.5)])
 
 
 def test_configurations_differ(expected):
     assert not torch.allclose(expected[0].loss, expected[1].loss)
 
 
-@pytest.mark.parametrize("executor", [None, "threads", "processes"])
-def test_an_error_in_a_group_is_raised_here(executor):
-    pool = {"threads": lambda: ThreadPoolExecutor(1), "processes": processes}.get(executor, lambda: None)()
-    with pytest.raises(ArithmeticError, match=r"seeds \[0, 1\]"):
-        sweep(fail, [{}], SEEDS, executor=pool, at_once=2)
-    if pool:
-        pool.shutdown()
+@pytest.mark.parametrize("kind", ["none", "thread", "process"])
+def test_an_error_in_a_group_is_raised_here(process, kind):
+    with ThreadPoolExecutor(1) as thread:
+        executor = {"none": None, "thread": thread, "process": process}[kind]
+        with pytest.raises(ArithmeticError, match=r"seeds \[0, 1\]"):
+            sweep(fail, [{}], SEEDS, executor=executor, at_once=2)
 
 
 def test_after_an_error_no_further_group_begins():
@@ -180,8 +181,9 @@ def test_the_example_of_the_readme(tmp_path):
         readme.index("Put the function into a file, here `study.py`") : readme.index("On a cluster with Slurm")
     ]
     study, script = (textwrap.dedent("\n".join(lines)) for lines in blocks(text))
-    smaller = {"epochs=5000": "epochs=3", "range(1000)": "range(3)", "ProcessPoolExecutor(8,": "ProcessPoolExecutor(2,"}
+    smaller = {"epochs=5000": "epochs=3", "range(1000)": "range(3)", "ProcessPoolExecutor(8,": "ProcessPoolExecutor(1,"}
     settings = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None, "local_directory": tmp_path}
+    settings |= {"processes": False, "protocol": "tcp"}  # a worker in this process, which others can reach
     with distributed.LocalCluster(**settings) as cluster:
         for here, there in (smaller | {"scheduler:8786": cluster.scheduler_address}).items():
             assert study.count(here) + script.count(here) == 1
@@ -207,6 +209,7 @@ def slow(seeds, folder):
     return train(seeds, lr=0.01)
 
 
+@pytest.mark.long
 def test_a_dask_cluster_that_loses_a_worker_loses_nothing(tmp_path, expected):
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "local_directory": tmp_path}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:

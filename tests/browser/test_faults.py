@@ -71,8 +71,8 @@ def small_notebook(lab, code="pass", *cells):
         ("text.value = 'ValueError: no' * (slider.value > 0.9)", "at 0.92: ValueError: no"),
         ("if image.value: return", "the same picture at all values"),
         (LAGS, "another picture when it comes from the other side"),
-        ("widgets.Layout()", "'widgets': 500, 'comms': 500"),
-        ("import matplotlib.pyplot as plt; plt.figure(dpi=5)", "'figures': 500"),
+        ("widgets.Layout()", "'widgets': 1500, 'comms': 1500"),
+        ("import matplotlib.pyplot as plt; plt.figure(dpi=5)", "'figures': 1500"),
         ("image.kept = getattr(image, 'kept', b'') + bytes(5000)", "500 moves keep"),
         ("slider.description = ''", "a control without a description"),
         ("slider.description = 'grey'", "a slider without a unit"),
@@ -105,12 +105,14 @@ def test_a_sound_explorer_has_no_faults(lab, browser):
     ],
 )
 def test_in_the_browser(lab, browser, code, cell, message):
-    with small_notebook(lab, code, cell) as (path, kernel):
-        with open_notebook(lab, browser, path, end=False) as notebook:
-            notebook.run()
-            with pytest.raises(AssertionError) as error:
-                check_sliders(notebook, kernel)
-            assert message in str(error.value)
+    with (
+        small_notebook(lab, code, cell) as (path, kernel),
+        open_notebook(lab, browser, path, end=False) as notebook,
+    ):
+        notebook.run()
+        with pytest.raises(AssertionError) as error:
+            check_sliders(notebook, kernel)
+        assert message in str(error.value)
 
 
 MAP = """

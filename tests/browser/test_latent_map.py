@@ -8,6 +8,7 @@ import statistics
 import nbformat
 import pytest
 import torch
+from page import open_notebook
 from test_page import decode as decode_packed
 
 from helpers import evaluation, widgets
@@ -349,7 +350,7 @@ SLIDERS = "widgets.latent_explorer(model, letters, labels)"
 
 
 def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
-    with lab.open(browser, lab.write("map.ipynb", MAP, SLIDERS)) as notebook:
+    with open_notebook(lab, browser, lab.write("map.ipynb", MAP, SLIDERS)) as notebook:
         notebook.run()
         page = notebook.page
         assert page.locator(".latent-map figure").is_hidden()
@@ -383,7 +384,7 @@ def test_a_notebook_that_was_not_run_shows_a_still_picture(lab, browser):
         nbformat.v4.new_output("execute_result", {"text/html": html, "text/plain": "Latent map"})
     ]
     nbformat.write(notebook, lab.root / path)
-    with lab.open(browser, path) as notebook:
+    with open_notebook(lab, browser, path) as notebook:
         assert notebook.page.locator("iframe").count() == 0
         assert notebook.page.get_by_text("Run this cell to get the map").is_visible()
         still = notebook.page.locator("img[alt^='Map of the codes']")
@@ -392,7 +393,7 @@ def test_a_notebook_that_was_not_run_shows_a_still_picture(lab, browser):
 
 
 def test_a_move_is_faster_than_a_slider_of_python(lab, browser):
-    with lab.open(browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook:
+    with open_notebook(lab, browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook:
         notebook.run()
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
         frame.evaluate("latentMap.ready")

@@ -1,13 +1,12 @@
 """The practical as a whole: imports, notebooks, sliders, and many students on one computer.
 
-python tests/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
+python tools/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
 """
 
 import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,14 +72,14 @@ def classroom() -> dict:
 
 def sliders() -> dict:
     """Milliseconds from a key to changed pixels in JupyterLab: a slider in Python, and a map in the page."""
-    from lab import chromium, start_browser, start_lab
+    from lab import the_lab
+    from page import chromium, open_notebook, start_browser
     from test_latent_map import HOLD, MAP, SLIDERS, basins
 
+    path = the_lab().write("both.ipynb", MAP, SLIDERS)
     with (
-        tempfile.TemporaryDirectory() as folder,
-        start_lab(ROOT / "notebooks", Path(folder)) as lab,
         start_browser(chromium()) as browser,
-        lab.open(browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook,
+        open_notebook(the_lab(), browser, path) as notebook,
     ):
         notebook.run()
         slider = notebook.sliders()[0]

@@ -1,6 +1,6 @@
 """Make the animated picture of the README from the saved notebooks: a latent map, then the noise slider.
 
-    python tests/make_picture.py
+    python tools/make_picture.py
 
 The map is taken from the saved output of notebook 04 as it is. For the slider, JupyterLab runs the first cells of
 notebook 03. Both are moved with keys in Chromium.
@@ -8,15 +8,15 @@ notebook 03. Both are moved with keys in Chromium.
 
 import io
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
-from lab import NOTEBOOKS, chromium, start_browser, start_lab  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+from lab import NOTEBOOKS, the_lab  # noqa: E402
+from page import chromium, open_notebook, start_browser  # noqa: E402
 
 from helpers.files import write_atomically  # noqa: E402
 
@@ -43,9 +43,9 @@ def of_map(browser):
     page.close()
 
 
-def of_slider(browser, lab):
+def of_slider(browser):
     """Pictures of the noise slider at the beginning of notebook 03."""
-    with lab.open(browser, "notebooks/03_letter_denoiser.ipynb") as notebook:
+    with open_notebook(the_lab(), browser, "notebooks/03_letter_denoiser.ipynb") as notebook:
         cells = nbformat.read(NOTEBOOKS / "03_letter_denoiser.ipynb", as_version=4).cells
         last = next(i for i, cell in enumerate(cells) if "_explorer(" in cell.source)
         for i, cell in enumerate(cells[: last + 1]):
@@ -71,12 +71,8 @@ def on_sheet(png):
 
 
 if __name__ == "__main__":
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_lab(NOTEBOOKS, Path(folder)) as lab,
-        start_browser(chromium()) as browser,
-    ):
-        scenes = [on_sheet(png) for scene in (of_map(browser), of_slider(browser, lab)) for png in scene]
+    with start_browser(chromium()) as browser:
+        scenes = [on_sheet(png) for scene in (of_map(browser), of_slider(browser)) for png in scene]
     file = io.BytesIO()
     scenes[0].save(file, "gif", save_all=True, append_images=scenes[1:], duration=300, loop=0)
     write_atomically(PICTURE, file.getvalue())

@@ -1,6 +1,6 @@
 """Follow the five networks of the report's first stage for 50,000 epochs, and write data/first_stage.json.
 
-    python tests/benchmarks/first_stage.py        (some minutes)
+    python tools/benchmarks/first_stage.py        (some minutes)
 
 The letter notebook trains them for fewer epochs and draws this file beside its own curves.
 """

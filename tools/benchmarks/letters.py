@@ -1,6 +1,6 @@
 """Many letter autoencoders at once, side by side with their peers: cost of a network and epoch, memory, success.
 
-    python tests/benchmarks/letters.py        (two minutes; prints the results)
+    python tools/benchmarks/letters.py        (two minutes; prints the results)
 
 The network is that of notebook 02, [35, 17, 2, 17, 35] with tanh, a sigmoid after the code, binary cross entropy and
 Adam with a warm-up and a cosine. An epoch sees the 32 letters once: in one update, but for the NumPy loop, which is

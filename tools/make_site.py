@@ -1,6 +1,6 @@
 """The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
 
-    python tests/make_site.py FOLDER [--saved]
+    python tools/make_site.py FOLDER [--saved]
 
 With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
@@ -33,6 +33,7 @@ MOST_BYTES = 3_000_000  # of a page
 LONG = 30  # characters of a formula that may be wider than a phone
 PARAGRAPHS = ("**Aim.**", "**Time.**")  # of the first cell of a notebook
 CODE_STYLES = "xcode", "github-dark"  # light, dark
+EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0 }
@@ -111,21 +112,21 @@ def write(file, text):
 
 
 def page(notebook, nav):
-    exporter = HTMLExporter(template_name="basic", exclude_anchor_links=True)
     notebook = notebook.copy()
     notebook.cells = [cell.copy() for cell in notebook.cells]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = with_mathml(cell.source)
-    body, _ = exporter.from_notebook_node(notebook)
+    body, _ = EXPORTER.from_notebook_node(notebook)
     body = body.replace("<pre", '<pre tabindex="0"').replace("<table", '<table tabindex="0"')
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in CODE_STYLES)
     style = f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{STYLE}"
     number = count(1)
     body = re.sub("<h2", lambda _: f'<h2 id="section-{next(number)}"', body)
-    sections = BeautifulSoup(body, "html.parser").find_all("h2")
+    sections = re.findall(r'<h2 id="(.+?)".*?>(.+?)</h2>', body, re.DOTALL)
     if sections and nav:
-        entries = "".join(f'<li><a href="#{section["id"]}">{section.text}</a></li>' for section in sections)
+        texts = [(name, BeautifulSoup(heading, "html.parser").text) for name, heading in sections]
+        entries = "".join(f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in texts)
         nav += f"<details><summary>Sections</summary><ul>{entries}</ul></details>"
     return PAGE.format(title=html.escape(title(notebook)), style=style, nav=nav, body=body)
 

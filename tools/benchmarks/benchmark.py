@@ -1,9 +1,9 @@
 """How good and how fast the practical is, and how its cost grows (`make benchmark`).
 
-    python tests/benchmarks/benchmark.py [part]...      by default all parts, about half an hour
-    python tests/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
+    python tools/benchmarks/benchmark.py [part]...      by default all parts, about half an hour
+    python tools/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
 
-Each part runs in a process of its own and replaces its entry in tests/benchmarks/results.json. At the end the table is
+Each part runs in a process of its own and replaces its entry in tools/benchmarks/results.json. At the end the table is
 printed and written into README.md, between its two marks, and the figures .github/cost.png and .github/seconds.png are
 drawn.
 """
@@ -247,8 +247,8 @@ def write(results):
 
 
 def has_chromium() -> bool:
-    sys.path.append(str(ROOT / "tests" / "browser"))
-    from lab import chromium
+    sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+    from page import chromium
 
     return chromium() is not None
 

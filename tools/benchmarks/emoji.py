@@ -1,6 +1,6 @@
 """The six attempts of the report with its own recipe, one face at a time, which notebook 04 quotes.
 
-    python tests/benchmarks/emoji.py        (a quarter of an hour)
+    python tools/benchmarks/emoji.py        (a quarter of an hour)
 
 Writes data/emoji_runs.json.
 """

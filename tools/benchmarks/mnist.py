@@ -1,6 +1,6 @@
 """What notebook 01 quotes but has no time to run: rates for its table, the U-Net at noise 0.4, more seeds, and speed.
 
-    python tests/benchmarks/mnist.py [rates] [unet] [seeds] [epoch]    # by default all four, some minutes each
+    python tools/benchmarks/mnist.py [rates] [unet] [seeds] [epoch]    # by default all four, some minutes each
 
 Each part replaces its own entry in data/mnist_runs.json.
 """

@@ -1,6 +1,6 @@
 """Run notebooks from top to bottom and save them with their outputs, as they are committed (`make notebooks`).
 
-    python tests/execute_notebooks.py NOTEBOOK...
+    python tools/execute_notebooks.py NOTEBOOK...
 
 A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its still picture stays.
 Pictures are saved with a palette of 64 colours, which takes less than a third of the bytes.

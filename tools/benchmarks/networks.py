@@ -1,6 +1,6 @@
 """The larger networks: an epoch of MNIST against the usual loop and the bare arithmetic, and how good after how long.
 
-python tests/benchmarks/networks.py [mnist] [denoiser] [vae]        (some minutes each; prints the results)
+python tools/benchmarks/networks.py [mnist] [denoiser] [vae]        (some minutes each; prints the results)
 """
 
 import json
