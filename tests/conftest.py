@@ -1,9 +1,11 @@
 """Settings for all tests, and which of them run after each other on one worker."""
 
+import re
+
 import nbval_in_lab
-import pytest
 import torch
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # The same examples in every run, no files left behind, no limit on the time of one example.
 settings.register_profile("practical", derandomize=True, database=None, deadline=None)
@@ -18,22 +20,26 @@ def pytest_configure(config):
     config.pluginmanager.register(nbval_in_lab)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_xdist_make_scheduler(config, log):
+    class OneGroupAtATime(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _group(nodeid)
+
+    return OneGroupAtATime(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """A group for each notebook: its cells, then its sliders in the browser. One for each file."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: (_place(_group(item)), item.path.suffix != ".ipynb"))
+    """Long groups first, so that no worker waits at the end; a notebook, then its sliders."""
+
+    def place(item):
+        name = _group(item.nodeid).removeprefix("notebooks/")
+        where = LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+        return where, item.path.suffix != ".ipynb"
+
+    items.sort(key=place)
 
 
-def _group(item):
-    notebook = item.callspec.params.get("notebook") if hasattr(item, "callspec") else None
-    if isinstance(notebook, str):  # the name of one, as in `browser/test_explorers.py`
-        return notebook
-    return item.path.relative_to(item.config.rootpath).with_suffix("").as_posix()
-
-
-def _place(group):
-    """Long groups first, so that no worker waits at the end."""
-    name = group.removeprefix("notebooks/")
-    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+def _group(nodeid):
+    """What runs on one worker: a notebook's cells and what is tested of it, or a file of tests."""
+    notebook = re.search(r"notebooks/(solutions/)?\w+", nodeid)
+    return notebook[0] if notebook else nodeid.partition("::")[0]
