@@ -1,0 +1,293 @@
+"""Many dense networks as one module: a layer of all of them is one batched matrix product.
+
+`Stack` is an ordinary module, and autograd can follow it. `Backpropagation` gives the same
+gradients several times faster, by hand and in memory that is kept: `fit` trains stacks with it.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from helpers.losses import bce, mean_over_images, mse
+from helpers.models import Autoencoder, VariationalAutoencoder, normal_like
+
+aten = torch.ops.aten
+# Of each activation: y from x; and back, in place: g, the gradient of y, becomes that of x. These
+# are the kernels that autograd calls, too.
+ACTIVATIONS = {
+    nn.Identity: (lambda layer, x, y: y.copy_(x), lambda layer, g, x, y: g),
+    nn.Tanh: (
+        lambda layer, x, y: torch.tanh(x, out=y),
+        lambda layer, g, x, y: aten.tanh_backward.grad_input(g, y, grad_input=g),
+    ),
+    nn.Sigmoid: (
+        lambda layer, x, y: torch.sigmoid(x, out=y),
+        lambda layer, g, x, y: aten.sigmoid_backward.grad_input(g, y, grad_input=g),
+    ),
+    nn.ReLU: (
+        lambda layer, x, y: torch.clamp_min(x, 0, out=y),
+        lambda layer, g, x, y: aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
+    ),
+    nn.LeakyReLU: (
+        lambda layer, x, y: aten.leaky_relu.out(x, layer.negative_slope, out=y),
+        lambda layer, g, x, y: aten.leaky_relu_backward.grad_input(
+            g, x, layer.negative_slope, False, grad_input=g
+        ),
+    ),
+    nn.SiLU: (
+        lambda layer, x, y: aten.silu.out(x, out=y),
+        lambda layer, g, x, y: aten.silu_backward.grad_input(g, x, grad_input=g),
+    ),
+}
+
+
+def stack(models: Iterable[nn.Module]) -> "Stack":
+    """The networks, which must be alike, as one module with copies of their weights.
+
+    models: `Autoencoder`s without batch_norm or `VariationalAutoencoder`s, with the activations
+    Identity, Tanh, Sigmoid, ReLU, LeakyReLU or SiLU. Raises ValueError for all else, such as tied
+    or added layers: train these one at a time. What is frozen in the models stays frozen.
+    """
+    models = list(models)
+    if not models:
+        raise ValueError("models: expected at least one")
+    for model in models:
+        _check(model)
+    if len({(str(model), *map(_kind, model.parameters())) for model in models}) > 1:
+        raise ValueError(
+            "models: expected networks of one architecture, type and device, with the same "
+            f"parameters frozen; not all are like the first, {models[0]}"
+        )
+    return Stack(models)
+
+
+def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Stack":
+    """A stack with one new network for each seed: ``torch.manual_seed(seed); make_model()``.
+
+    PyTorch's global generator is left as it was.
+    """
+    models = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            torch.manual_seed(seed)
+            models.append(make_model())
+    return stack(models)
+
+
+def _kind(parameter):
+    return parameter.shape, parameter.dtype, parameter.device, parameter.requires_grad
+
+
+def _check(model, linear_type=nn.Linear):
+    """Raise ValueError unless a Stack, or Backpropagation, computes exactly what the model does."""
+    known = type(model) in (Autoencoder, VariationalAutoencoder)
+    layers = [*model.encoder, *model.decoder] if known else []
+    others = {type(layer) for layer in layers} - {linear_type, *ACTIVATIONS}
+    linear = [layer for layer in layers if type(layer) is linear_type]
+    weights = [weight for layer in linear for weight in (layer.weight, layer.bias)]
+    problem = None
+    if not known:
+        problem = f"a {type(model).__name__}"
+    elif others:
+        problem = f"layers of type {', '.join(sorted(kind.__name__ for kind in others))}"
+    elif {*map(id, weights)} != {*map(id, model.parameters())}:
+        problem = "a Linear without bias, or parameters beside those of the Linear layers"
+    elif len({*map(id, weights)}) < len(weights):
+        problem = "layers that share weights"
+    elif any(_is_changed(module) for module in model.modules()):
+        problem = "a module with a hook or a method of its own"
+    if problem:
+        raise ValueError(
+            "models: expected Autoencoders without batch_norm, or VariationalAutoencoders, with "
+            f"activations of {', '.join(kind.__name__ for kind in ACTIVATIONS)}; got {problem}. "
+            "Train such networks one at a time"
+        )
+
+
+def _is_changed(module):
+    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks
+    return any(hooks) or not vars(module).keys().isdisjoint({"forward", "encode", "decode"})
+
+
+class StackedLinear(nn.Module):
+    """The same Linear layer of S networks: inputs (S, N, in) -> (S, N, out).
+
+    weight (S, in, out) and bias (S, 1, out): as the product takes them.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        weight = torch.stack([layer.weight.detach().mT for layer in layers]).contiguous()
+        bias = torch.stack([layer.bias.detach().unsqueeze(0) for layer in layers])
+        self.weight = nn.Parameter(weight, requires_grad=layers[0].weight.requires_grad)
+        self.bias = nn.Parameter(bias, requires_grad=layers[0].bias.requires_grad)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, inputs, self.weight)
+
+    def member(self, i: int) -> nn.Linear:
+        """The layer of the i-th network, a copy."""
+        layer = nn.utils.skip_init(nn.Linear, *self.weight.shape[1:]).to(self.weight)
+        layer.weight = nn.Parameter(
+            self.weight[i].detach().mT.contiguous().clone(), requires_grad=self.weight.requires_grad
+        )
+        layer.bias = nn.Parameter(
+            self.bias[i, 0].detach().clone(), requires_grad=self.bias.requires_grad
+        )
+        return layer
+
+
+class Stack(nn.Module):
+    """Made by `stack`: S networks as one. len(stack) is S, `member` gives one of them.
+
+    Calling it, `encode` and `decode` do what a member does, with S in front of every result. They
+    take images (N, 1, H, W) or codes (N, latent_dim) for all members, or one set for each:
+    (S, N, 1, H, W), (S, N, latent_dim).
+    """
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        self.network, self._members = copy.deepcopy(models[0]), len(models)
+        for name, layer in models[0].named_modules():
+            if type(layer) is nn.Linear:
+                layers = [model.get_submodule(name) for model in models]
+                self.network.set_submodule(name, StackedLinear(layers))
+
+    def __len__(self):
+        return self._members
+
+    def each(self, values: Tensor, dims: int) -> Tensor:
+        """values for all members, with `dims` dimensions, or one set for each -> (S, ...)."""
+        if values.dim() == dims:
+            return values.expand(len(self), *values.shape)
+        if values.dim() != dims + 1 or len(values) != len(self):
+            raise ValueError(
+                f"expected {dims} dimensions, or one more in front of size {len(self)}, for "
+                f"{len(self)} networks; got shape {tuple(values.shape)}"
+            )
+        return values
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """images -> logits (S, N, 1, H, W), for VAEs with mu and logvar (S, N, latent_dim)."""
+        return self.network(self.each(images, 4))
+
+    def encode(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """images -> codes (S, N, latent_dim), for VAEs mu and logvar."""
+        return self.network.encode(self.each(images, 4))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """codes -> logits (S, N, 1, H, W)."""
+        return self.network.decode(self.each(codes, 2))
+
+    def member(self, i: int) -> nn.Module:
+        """The i-th network, from 0: an ordinary module, a copy, in evaluation mode."""
+        model = copy.deepcopy(self.network)
+        for name, layer in self.network.named_modules():
+            if isinstance(layer, StackedLinear):
+                model.set_submodule(name, layer.member(i))
+        return model.eval()
+
+
+class Backpropagation:
+    """The gradient of the losses of a stack, added up, by hand: written into `grad` of its weights.
+
+    Called with images, targets and `record`: whether the losses of the members, (S,), are wanted;
+    without, it gives None, and bce and mse are never computed, only their gradients.
+    Layer by layer, backwards: y = x W + b has the gradients x' g for W, the sum of g for b, and
+    g W' for x, where g is the gradient of y. (Goodfellow et al., Deep Learning 2016, section 6.5.)
+    """
+
+    def __init__(self, stack: Stack, loss: Callable):
+        _check(stack.network, StackedLinear)  # it may have been changed since
+        self.stack, self.loss, self.network = stack, loss, stack.network
+        self.encoder, self.decoder = _Chain(self.network.encoder), _Chain(self.network.decoder)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, targets: Tensor, record: bool) -> Tensor | None:
+        codes = self.encoder.forward(self.network.rows(self.stack.each(images, 4)))
+        if isinstance(self.network, VariationalAutoencoder):
+            mu, logvar = codes.chunk(2, dim=-1)
+            spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
+            logits = self.decoder.forward(mu + spread)
+            values, (g, of_mu, of_logvar) = self._loss(targets, record, logits, mu, logvar)
+            g = self.decoder.backward(g)
+            g = torch.cat([of_mu + g, of_logvar + 0.5 * spread * g], dim=-1)
+        else:
+            values, (g,) = self._loss(targets, record, self.decoder.forward(codes))
+            g = self.decoder.backward(g)
+        self.encoder.backward(g, to_inputs=False)
+        return values
+
+    def _loss(self, targets, record, logits, *codes):
+        """The losses of the members, if they are wanted, and the gradients of logits and codes."""
+        images, shape = logits.unflatten(-1, (1, *self.network.shape)), logits.shape[:2]
+        if self.loss in GRADIENTS:
+            values = mean_over_images(self.loss(images, targets), shape) if record else None
+            return values, [GRADIENTS[self.loss](logits, targets.flatten(-3))]
+        with torch.enable_grad():
+            leaves = [output.detach().requires_grad_() for output in (images, *codes)]
+            values = self.loss(tuple(leaves) if codes else leaves[0], targets)
+            values = mean_over_images(values, shape)
+            of_images, *of_codes = torch.autograd.grad(
+                values.sum(), leaves, allow_unused=True, materialize_grads=True
+            )
+        return values.detach(), [of_images.flatten(-3), *of_codes]
+
+
+def _bce_gradient(logits, targets):
+    return torch.sigmoid(logits).sub_(targets).div_(targets.numel())
+
+
+def _mse_gradient(logits, targets):
+    pixels = torch.sigmoid(logits)
+    g = (pixels - targets).mul_(2 / targets.numel())
+    return aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
+
+
+# The gradient of the mean over images (N, pixels), for logits (S, N, pixels).
+GRADIENTS = {bce: _bce_gradient, mse: _mse_gradient}
+
+
+class _Chain:
+    """The layers of an encoder or a decoder, forwards and backwards."""
+
+    def __init__(self, layers: nn.Sequential):
+        self.layers, self.outputs, self.gradients = list(layers), [], []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.outputs or self.outputs[0].shape[1] != x.shape[1]:
+            self._make_room(x)
+        self.inputs = [x, *self.outputs]
+        for layer, x, y in zip(self.layers, self.inputs, self.outputs, strict=False):
+            if isinstance(layer, StackedLinear):
+                torch.baddbmm(layer.bias, x, layer.weight, out=y)
+            else:
+                ACTIVATIONS[type(layer)][0](layer, x, y)
+        return self.outputs[-1]
+
+    def backward(self, g: Tensor, to_inputs: bool = True) -> Tensor:
+        for i in reversed(range(len(self.layers))):
+            layer, x = self.layers[i], self.inputs[i]
+            if isinstance(layer, StackedLinear):
+                for weight in layer.parameters():
+                    if weight.grad is None:
+                        weight.grad = torch.empty_like(weight)
+                torch.bmm(x.mT, g, out=layer.weight.grad)
+                torch.sum(g, dim=1, keepdim=True, out=layer.bias.grad)
+                if i or to_inputs:
+                    g = torch.bmm(g, layer.weight.mT, out=self.gradients[i])
+            else:
+                g = ACTIVATIONS[type(layer)][1](layer, g, x, self.outputs[i])
+        return g
+
+    def _make_room(self, x):
+        """New memory costs more than the arithmetic: it is kept from one call to the next."""
+        self.outputs, self.gradients = [], []
+        for layer in self.layers:
+            linear = isinstance(layer, StackedLinear)
+            y = x.new_empty(*x.shape[:2], layer.weight.shape[2]) if linear else torch.empty_like(x)
+            self.gradients.append(torch.empty_like(x))
+            self.outputs.append(y)
+            x = y
