@@ -8,13 +8,16 @@ import math
 import torch
 from torch import Tensor, nn
 
+from helpers.stack import Stack
+
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits of many images, (N, ...), of a stack (S, N, ...); in pieces: memory stays small."""
+    """The logits of many images in evaluation mode, as (..., N, 1, H, W); of a VAE from mu."""
     model.eval()
-    outputs = [model(piece) for piece in images.split(250)]
-    return torch.cat(outputs, dim=1 if hasattr(model, "member") else 0)
+    outputs = [model(piece) for piece in images.split(250)]  # in pieces: memory stays small
+    logits = [output[0] if isinstance(output, tuple) else output for output in outputs]
+    return torch.cat(logits, dim=1 if isinstance(model, Stack) else 0)
 
 
 def pixel_errors(pixels: Tensor, images: Tensor) -> Tensor:
