@@ -182,7 +182,7 @@ def plot_basins(letters, distances, codes, labels, extent, ax=None) -> Axes:
 
 
 def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes:
-    """A table in shades, each field with its number. values: (rows, columns); rows, columns: names."""
+    """A table in shades, each field with its number. values: (rows, columns), with their names."""
     ax, values = ax or _new_axes(6, 4.5), np.asarray(values)
     ax.imshow(values, cmap="cividis", aspect="auto")
     middle = (values.min() + values.max()) / 2
