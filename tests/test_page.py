@@ -168,7 +168,7 @@ def test_wrong_options(options, message):
 
 
 def test_other_models_codes_of_one_number_and_weights_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="expected an Autoencoder or a Variational.*, got UNet"):
+    with pytest.raises(ValueError, match=r"expected an Autoencoder or a Variational.*, got UNet"):
         page.latent_map(UNet(), EMOJI, NAMES)
     with pytest.raises(ValueError, match="latent_dim 2 or more, got 1"):
         page.latent_map(vae(1), EMOJI, NAMES)
