@@ -22,8 +22,8 @@ def salt_and_pepper(
     if not ((levels >= 0) & (levels <= 1)).all():
         raise ValueError(f"p is a probability: expected a number in [0, 1], got {p}")
     u = _draw(torch.rand, images, generator)
-    salt = u < p / 2
-    return u.ge_(p).mul_(images).add_(salt).to(images.dtype)  # in place: new memory costs as much
+    salt = u.clone().lt_(p / 2)  # in place all through: new memory costs as much as the arithmetic
+    return u.ge_(p).mul_(images).add_(salt).to(images.dtype)
 
 
 def gaussian(

@@ -150,6 +150,7 @@ class Stack(nn.Module):
     def __init__(self, models: Sequence[nn.Module]):
         super().__init__()
         self.network, self._members = copy.deepcopy(models[0]), len(models)
+        self.latent_dim = self.network.latent_dim
         for name, layer in models[0].named_modules():
             if type(layer) is nn.Linear:
                 layers = [model.get_submodule(name) for model in models]
@@ -191,17 +192,28 @@ class Stack(nn.Module):
 
 
 class Backpropagation:
-    """The gradient of the losses of a stack, added up, by hand: written into `grad` of its weights.
+    """The gradient of the losses of a stack, added up, by hand and in memory that is kept.
 
     Called with images, targets and `record`: whether the losses of the members, (S,), are wanted;
     without, it gives None, and bce and mse are never computed, only their gradients.
     Layer by layer, backwards: y = x W + b has the gradients x' g for W, the sum of g for b, and
-    g W' for x, where g is the gradient of y. (Goodfellow et al., Deep Learning 2016, section 6.5.)
+    g W' for x, where g is that of y (Goodfellow et al., Deep Learning, 2016, section 6.5).
+
+    flat: all weights that are not frozen, as one parameter: an optimizer is faster with one. The
+        weights of the stack become views of it, their gradients views of its gradient.
+    Raises ValueError if the stack has been changed so that this would not be its gradient.
     """
 
     def __init__(self, stack: Stack, loss: Callable):
-        _check(stack.network, StackedLinear)  # it may have been changed since
+        _check(stack.network, StackedLinear)
         self.stack, self.loss, self.network = stack, loss, stack.network
+        learned = [weight for weight in stack.parameters() if weight.requires_grad]
+        sizes = [weight.numel() for weight in learned]
+        self.flat = nn.Parameter(torch.cat([weight.detach().flatten() for weight in learned]))
+        self.flat.grad = torch.zeros_like(self.flat)
+        parts = zip(self.flat.detach().split(sizes), self.flat.grad.split(sizes), strict=True)
+        for weight, (values, gradient) in zip(learned, parts, strict=True):
+            weight.data, weight.grad = values.view_as(weight), gradient.view_as(weight)
         self.encoder, self.decoder = _Chain(self.network.encoder), _Chain(self.network.decoder)
 
     @torch.no_grad()
@@ -254,40 +266,42 @@ class _Chain:
     """The layers of an encoder or a decoder, forwards and backwards."""
 
     def __init__(self, layers: nn.Sequential):
-        self.layers, self.outputs, self.gradients = list(layers), [], []
+        self.layers, self.outputs = list(layers), []
+        self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
+        self.gradients = [  # of frozen weights, too, but nobody looks at them
+            [torch.empty_like(w) if w.grad is None else w.grad for w in weights]
+            for weights in self.weights
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.outputs or self.outputs[0].shape[1] != x.shape[1]:
             self._make_room(x)
         self.inputs = [x, *self.outputs]
-        for layer, x, y in zip(self.layers, self.inputs, self.outputs, strict=False):
-            if isinstance(layer, StackedLinear):
-                torch.baddbmm(layer.bias, x, layer.weight, out=y)
+        for i, (layer, y) in enumerate(zip(self.layers, self.outputs, strict=True)):
+            if self.weights[i]:
+                weight, bias = self.weights[i]
+                torch.baddbmm(bias, self.inputs[i], weight, out=y)
             else:
-                ACTIVATIONS[type(layer)][0](layer, x, y)
+                ACTIVATIONS[type(layer)][0](layer, self.inputs[i], y)
         return self.outputs[-1]
 
     def backward(self, g: Tensor, to_inputs: bool = True) -> Tensor:
+        """g: the gradient of the outputs; it is overwritten. The gradient of the inputs."""
         for i in reversed(range(len(self.layers))):
-            layer, x = self.layers[i], self.inputs[i]
-            if isinstance(layer, StackedLinear):
-                for weight in layer.parameters():
-                    if weight.grad is None:
-                        weight.grad = torch.empty_like(weight)
-                torch.bmm(x.mT, g, out=layer.weight.grad)
-                torch.sum(g, dim=1, keepdim=True, out=layer.bias.grad)
+            x, layer = self.inputs[i], self.layers[i]
+            if self.weights[i]:
+                torch.bmm(x.mT, g, out=self.gradients[i][0])
+                torch.sum(g, dim=1, keepdim=True, out=self.gradients[i][1])
                 if i or to_inputs:
-                    g = torch.bmm(g, layer.weight.mT, out=self.gradients[i])
+                    g = torch.bmm(g, self.weights[i][0].mT, out=self.room[i])
             else:
                 g = ACTIVATIONS[type(layer)][1](layer, g, x, self.outputs[i])
         return g
 
     def _make_room(self, x):
         """New memory costs more than the arithmetic: it is kept from one call to the next."""
-        self.outputs, self.gradients = [], []
-        for layer in self.layers:
-            linear = isinstance(layer, StackedLinear)
-            y = x.new_empty(*x.shape[:2], layer.weight.shape[2]) if linear else torch.empty_like(x)
-            self.gradients.append(torch.empty_like(x))
-            self.outputs.append(y)
-            x = y
+        self.outputs, self.room = [], []  # for y, and for the gradient of x, of every layer
+        for weights in self.weights:
+            width = weights[0].shape[2] if weights else x.shape[2]
+            self.room.append(torch.empty_like(x, memory_format=torch.contiguous_format))
+            self.outputs.append(x := x.new_empty(*x.shape[:2], width))

@@ -123,6 +123,10 @@ def fit(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if not weights:
         raise ValueError("model: all parameters are frozen, there is nothing to train")
+    update = partial(_backward, model, loss, bfloat16)
+    if members:
+        update = Backpropagation(model, loss)
+        weights = [update.flat]
     optimizer = optimizer(weights, lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     on_plateau = isinstance(scheduler, ReduceLROnPlateau)
@@ -131,7 +135,6 @@ def fit(
             "patience and ReduceLROnPlateau follow the one loss of a network after every epoch: "
             f"not for a stack, nor with record_every={record_every}"
         )
-    update = Backpropagation(model, loss) if members else partial(_backward, model, loss, bfloat16)
 
     generator = torch.Generator(images.device).manual_seed(seed)
     repeat = partial(_repeat, copies, members or 1) if noise else tuple
@@ -146,7 +149,8 @@ def fit(
         if measure:
             _measure(model, measure, history, 0)
         for epoch in range(1, epochs + 1):
-            model.train()
+            if not model.training:
+                model.train()
             before = copy.deepcopy(model.state_dict()) if patience else None
             record, rate, total = epoch % record_every == 0 or epoch == epochs, _rate(optimizer), 0
             for inputs, wanted in batches:
@@ -162,7 +166,7 @@ def fit(
                 history.loss.append(value)
                 history.lr.append(rate)
                 if validation is not None:
-                    value = _number(evaluate(model, *validation, loss), members, epoch)
+                    value = _number(_evaluate(model, *validation, loss), members, epoch)
                     history.validation.append(value)
                 history.epochs.append(epoch)
                 bar.set_postfix_str(f"loss {torch.as_tensor(value).mean():.4f}", refresh=False)
@@ -220,7 +224,7 @@ def _backward(model, loss, bfloat16, inputs, targets, record):
 
 
 @torch.no_grad()
-def evaluate(
+def _evaluate(
     model: nn.Module, images: Tensor, targets: Tensor, loss: Callable[..., Tensor] = bce
 ) -> Tensor:
     """The mean loss of a network, (), or of each member of a stack, (S,), in evaluation mode."""
