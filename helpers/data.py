@@ -71,11 +71,12 @@ def _read_lines(name):
 def load_emoji() -> ImageSet:
     """The 56 emoji faces: (56, 1, 20, 20), grey values, light on black; their Unicode names."""
     names = tuple(line.partition(" ")[2] for _, line in _read_lines("emoji.txt"))
-    sheet = Image.open(DATA_FOLDER / "emoji.png")
+    with Image.open(DATA_FOLDER / "emoji.png") as sheet:
+        pixels = torch.from_numpy(np.array(sheet))
     if len(names) != 56 or sheet.size != (160, 140) or sheet.mode != "L":
         got = f"{len(names)} names, {sheet.size} pixels of mode {sheet.mode!r}"
         raise ValueError(f"emoji: expected 56 names, (160, 140) pixels of mode 'L', got {got}")
-    faces = torch.from_numpy(np.array(sheet)).reshape(7, 20, 8, 20).transpose(1, 2)  # 7 rows of 8
+    faces = pixels.reshape(7, 20, 8, 20).transpose(1, 2)  # 7 rows of 8
     return ImageSet(faces.reshape(56, 1, 20, 20).float() / 255, names)
 
 
