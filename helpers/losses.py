@@ -4,7 +4,7 @@ logits (..., N, 1, H, W), images (N, 1, H, W) with values in [0, 1] -> (..., N).
 the mean over the images; a stack of S networks has one dimension in front: (S, N).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -67,7 +67,7 @@ def _vae_loss(outputs, images, beta):
     return -elbo(outputs, images, beta)
 
 
-def mean_over_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+def mean_over_images(values: Tensor, shape: Sequence[int]) -> Tensor:
     """The losses (..., N) of a network or a stack, which must have this shape -> their mean (...).
 
     Raises ValueError for another shape.
@@ -78,3 +78,43 @@ def mean_over_images(values: Tensor, shape: tuple[int, ...]) -> Tensor:
             f"{tuple(values.shape)}; a loss of PyTorch may need reduction='none'"
         )
     return values.mean(dim=-1)
+
+
+def gradients(loss: Callable, outputs: Sequence[Tensor], images: Tensor) -> Sequence[Tensor]:
+    """The gradient of the mean loss of every member of a stack, for each of its outputs.
+
+    outputs: logits (S, N, 1, H, W), for VAEs mu and logvar, too. bce, mse and vae_loss have their
+    formulas, much cheaper than the loss itself; others go through autograd.
+    """
+    known, settings = getattr(loss, "func", loss), getattr(loss, "keywords", {})
+    if known in FORMULAS:
+        return FORMULAS[known](*outputs, images, **settings)
+    with torch.enable_grad():
+        leaves = [output.detach().requires_grad_() for output in outputs]
+        values = loss(leaves[0] if len(leaves) == 1 else tuple(leaves), images)
+        total = mean_over_images(values, outputs[0].shape[:2]).sum()
+        return torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+
+
+def _bce_gradient(logits, images):
+    return [torch.sigmoid(logits).sub_(images).div_(images.numel())]
+
+
+def _mse_gradient(logits, images):
+    return [_squares_gradient(logits, images, 2 / images.numel())]
+
+
+def _vae_gradient(logits, mu, logvar, images, beta):
+    share = (beta.unsqueeze(-1) if isinstance(beta, Tensor) else beta) / len(images)
+    of_logits = _squares_gradient(logits, images, 1 / len(images))
+    return [of_logits, share * mu, 0.5 * share * torch.expm1(logvar)]
+
+
+def _squares_gradient(logits, images, factor):
+    """factor * (pixels - images) times the slope of the sigmoid, pixels * (1 - pixels)."""
+    pixels = torch.sigmoid(logits)
+    g = (pixels - images).mul_(factor)
+    return torch.ops.aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
+
+
+FORMULAS = {bce: _bce_gradient, mse: _mse_gradient, _vae_loss: _vae_gradient}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from helpers.losses import bce, mean_over_images, mse
+from helpers.losses import gradients, mean_over_images
 from helpers.models import Autoencoder, VariationalAutoencoder, normal_like
 
 aten = torch.ops.aten
@@ -195,7 +195,7 @@ class Backpropagation:
     """The gradient of the losses of a stack, added up, by hand and in memory that is kept.
 
     Called with images, targets and `record`: whether the losses of the members, (S,), are wanted;
-    without, it gives None, and bce and mse are never computed, only their gradients.
+    without, it gives None, and only gradients are computed.
     Layer by layer, backwards: y = x W + b has the gradients x' g for W, the sum of g for b, and
     g W' for x, where g is that of y (Goodfellow et al., Deep Learning, 2016, section 6.5).
 
@@ -218,48 +218,28 @@ class Backpropagation:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor, record: bool) -> Tensor | None:
-        codes = self.encoder.forward(self.network.rows(self.stack.each(images, 4)))
-        if isinstance(self.network, VariationalAutoencoder):
+        network, codes = self.network, self.encoder.forward(self._rows(images))
+        if isinstance(network, VariationalAutoencoder):
             mu, logvar = codes.chunk(2, dim=-1)
-            spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
-            logits = self.decoder.forward(mu + spread)
-            values, (g, of_mu, of_logvar) = self._loss(targets, record, logits, mu, logvar)
-            g = self.decoder.backward(g)
-            g = torch.cat([of_mu + g, of_logvar + 0.5 * spread * g], dim=-1)
+            spread = torch.exp(0.5 * logvar) * normal_like(mu, network.generator)
+            outputs = self._images(mu + spread), mu, logvar
         else:
-            values, (g,) = self._loss(targets, record, self.decoder.forward(codes))
-            g = self.decoder.backward(g)
+            outputs = (self._images(codes),)
+        g, *of_codes = gradients(self.loss, outputs, targets)
+        g = self.decoder.backward(g.flatten(-3))
+        if of_codes:
+            g = torch.cat([of_codes[0] + g, of_codes[1] + 0.5 * spread * g], dim=-1)
         self.encoder.backward(g, to_inputs=False)
-        return values
+        if not record:
+            return None
+        values = self.loss(outputs if of_codes else outputs[0], targets)
+        return mean_over_images(values, outputs[0].shape[:2])
 
-    def _loss(self, targets, record, logits, *codes):
-        """The losses of the members, if they are wanted, and the gradients of logits and codes."""
-        images, shape = logits.unflatten(-1, (1, *self.network.shape)), logits.shape[:2]
-        if self.loss in GRADIENTS:
-            values = mean_over_images(self.loss(images, targets), shape) if record else None
-            return values, [GRADIENTS[self.loss](logits, targets.flatten(-3))]
-        with torch.enable_grad():
-            leaves = [output.detach().requires_grad_() for output in (images, *codes)]
-            values = self.loss(tuple(leaves) if codes else leaves[0], targets)
-            values = mean_over_images(values, shape)
-            of_images, *of_codes = torch.autograd.grad(
-                values.sum(), leaves, allow_unused=True, materialize_grads=True
-            )
-        return values.detach(), [of_images.flatten(-3), *of_codes]
+    def _rows(self, images):
+        return self.network.rows(self.stack.each(images, 4))
 
-
-def _bce_gradient(logits, targets):
-    return torch.sigmoid(logits).sub_(targets).div_(targets.numel())
-
-
-def _mse_gradient(logits, targets):
-    pixels = torch.sigmoid(logits)
-    g = (pixels - targets).mul_(2 / targets.numel())
-    return aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
-
-
-# The gradient of the mean over images (N, pixels), for logits (S, N, pixels).
-GRADIENTS = {bce: _bce_gradient, mse: _mse_gradient}
+    def _images(self, codes):
+        return self.decoder.forward(codes).unflatten(-1, (1, *self.network.shape))
 
 
 class _Chain:

@@ -46,12 +46,6 @@ class History:
     seconds: float = 0.0
     stopped: str = "finished"  # or "early stopping", "interrupted"
 
-    def cut(self):
-        """Drop what belongs to an epoch, or a measurement, that was not finished."""
-        for values in (self.loss, self.lr, self.validation):
-            del values[len(self.epochs) :]
-        del self.measured[len(self.measured_epochs) :]
-
 
 def fit(
     model: nn.Module,
@@ -110,16 +104,14 @@ def fit(
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
     _check_whole(epochs=epochs, copies=copies, record_every=record_every)
-    _check_whole(measure_every=measure_every, patience=patience or 1)
-    _check_data(images, targets, batch_size)
-    if copies > 1 and noise is None:
-        raise ValueError(f"copies: without noise all are the same; expected 1, got {copies}")
+    _check_whole(measure_every=measure_every, patience=1 if patience is None else patience)
+    _check_data(images, targets, noise, copies, batch_size)
     if not (lr > 0 and math.isfinite(lr)):
         raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
-    if members and bfloat16:
-        raise ValueError("bfloat16: expected False for a stack")
     if patience and batch_size and validation is None:
-        raise ValueError("patience: images in batches need a validation, too")
+        raise ValueError("patience: training in batches needs a validation, too")
+    if members and (patience or bfloat16):
+        raise ValueError("expected no patience and no bfloat16 for a stack")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if not weights:
         raise ValueError("model: all parameters are frozen, there is nothing to train")
@@ -130,51 +122,47 @@ def fit(
     optimizer = optimizer(weights, lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     on_plateau = isinstance(scheduler, ReduceLROnPlateau)
-    if (patience or on_plateau) and (members or record_every > 1):
+    if record_every > 1 and (patience or on_plateau) or members and on_plateau:
         raise ValueError(
-            "patience and ReduceLROnPlateau follow the one loss of a network after every epoch: "
-            f"not for a stack, nor with record_every={record_every}"
+            "patience and ReduceLROnPlateau follow the loss of one network, in every epoch: "
+            "expected no stack, and record_every=1"
         )
 
     generator = torch.Generator(images.device).manual_seed(seed)
     repeat = partial(_repeat, copies, members or 1) if noise else tuple
     batches = _batches(images, targets, batch_size, seed, repeat)
-    for each in model.modules():
-        if isinstance(each, VariationalAutoencoder):
-            each.generator = generator
+    for module in model.modules():
+        if isinstance(module, VariationalAutoencoder):
+            module.generator = generator
     history = model.history = History()
-    best, best_weights, start = math.inf, None, time.perf_counter()
+    epoch, best, best_weights, start = 0, math.inf, None, time.perf_counter()
     bar = tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress)
     try:
         if measure:
-            _measure(model, measure, history, 0)
+            _measure(model, measure, history, epoch)
         for epoch in range(1, epochs + 1):
             if not model.training:
                 model.train()
             before = copy.deepcopy(model.state_dict()) if patience else None
-            record, rate, total = epoch % record_every == 0 or epoch == epochs, _rate(optimizer), 0
+            record = epoch % record_every == 0 or epoch == epochs
+            rate, total = optimizer.param_groups[0]["lr"], 0.0
             for inputs, wanted in batches:
                 if noise:
                     inputs = _add_noise(noise, inputs, generator, members)
-                values = update(inputs, wanted, record)
+                value = update(inputs, wanted, record)
                 optimizer.step()
                 if scheduler and not on_plateau:
                     scheduler.step()
-                total = total + values if record else None
+                if record:
+                    total = total + value
             if record:
-                value = _number(total / len(batches), members, epoch)
-                history.loss.append(value)
-                history.lr.append(rate)
-                if validation is not None:
-                    value = _number(_evaluate(model, *validation, loss), members, epoch)
-                    history.validation.append(value)
-                history.epochs.append(epoch)
-                bar.set_postfix_str(f"loss {torch.as_tensor(value).mean():.4f}", refresh=False)
+                value = _record(history, epoch, rate, total / len(batches), model, loss, validation)
+                bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             bar.update()
             if patience and value < best:
+                # The loss of the training is that before the update: so were the weights.
                 best, history.best_epoch = value, epoch
-                after = validation is not None  # the loss of the training is that before the update
-                best_weights = copy.deepcopy(model.state_dict()) if after else before
+                best_weights = copy.deepcopy(model.state_dict()) if validation else before
             if on_plateau:
                 scheduler.step(value)
             stop = patience and epoch - history.best_epoch >= patience
@@ -188,12 +176,11 @@ def fit(
     except KeyboardInterrupt:
         history.stopped = "interrupted"
         print(
-            f"Interrupted in epoch {epoch}: the network and its `history` can be used as they are."
+            f"Interrupted in epoch {epoch} of {epochs}: model and model.history can be used as they are."
         )
         raise
     finally:
         bar.close()
-        history.cut()
         if best_weights is not None:
             model.load_state_dict(best_weights)
         model.zero_grad()
@@ -201,11 +188,10 @@ def fit(
         history.seconds = time.perf_counter() - start
     if on_epoch:
         on_epoch(history)
-    if members:
-        diverged = [i for i, value in enumerate(history.loss[-1]) if not value.isfinite()]
-        if diverged:
-            message = f"the loss of these members is not finite: {diverged}; try a smaller lr"
-            warnings.warn(message, stacklevel=2)
+    if members and not history.loss[-1].isfinite().all():
+        diverged = (~history.loss[-1].isfinite()).nonzero().flatten().tolist()
+        message = f"the loss of these members is not finite: {diverged}; try a smaller lr"
+        warnings.warn(message, stacklevel=2)
     return history
 
 
@@ -215,39 +201,33 @@ def _backward(model, loss, bfloat16, inputs, targets, record):
     with torch.autocast(targets.device.type, torch.bfloat16, enabled=bfloat16):
         outputs = model(inputs)
     if bfloat16:
-        outputs = (
-            tuple(map(Tensor.float, outputs)) if isinstance(outputs, tuple) else outputs.float()
-        )
+        outputs = outputs.float() if isinstance(outputs, Tensor) else [*map(Tensor.float, outputs)]
     value = mean_over_images(loss(outputs, targets), targets.shape[:1])
     value.backward()
     return value.detach()
 
 
-@torch.no_grad()
-def _evaluate(
-    model: nn.Module, images: Tensor, targets: Tensor, loss: Callable[..., Tensor] = bce
-) -> Tensor:
-    """The mean loss of a network, (), or of each member of a stack, (S,), in evaluation mode."""
-    return loss(model.eval()(images), targets).mean(dim=-1)
+def _record(history, epoch, rate, value, model, loss, validation):
+    """Write down the numbers of an epoch; the loss that early stopping and the progress follow."""
+    values = [value]
+    if validation is not None:
+        with torch.no_grad():
+            values.append(loss(model.eval()(validation[0]), validation[1]).mean(dim=-1))
+    if not isinstance(model, Stack):
+        values = [value.item() for value in values]
+        if not all(map(math.isfinite, values)):
+            raise FloatingPointError(f"the loss is {values} in epoch {epoch}: try a smaller lr")
+    for name, value in zip(("loss", "validation"), values, strict=False):
+        getattr(history, name).append(value)
+    history.lr.append(rate)
+    history.epochs.append(epoch)
+    return float(torch.as_tensor(values[-1]).mean())
 
 
 def _measure(model, measure, history, epoch):
     with torch.no_grad():
         history.measured.append(measure(model.eval()))
     history.measured_epochs.append(epoch)
-
-
-def _number(value, members, epoch):
-    """For the history: the losses of a stack as a tensor, that of a network as a finite number."""
-    if members:
-        return value
-    if not value.isfinite():
-        raise FloatingPointError(f"the loss is {value} in epoch {epoch}: try a smaller lr")
-    return value.item()
-
-
-def _rate(optimizer):
-    return optimizer.param_groups[0]["lr"]
 
 
 def _batches(images, targets, batch_size, seed, repeat):
@@ -282,7 +262,9 @@ def _check_whole(**arguments):
             raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
 
 
-def _check_data(images, targets, batch_size):
+def _check_data(images, targets, noise, copies, batch_size):
+    if copies > 1 and noise is None:
+        raise ValueError(f"copies: without noise all are the same; expected 1, got {copies}")
     if len(images) != len(targets):
         raise ValueError(
             f"targets: expected as many as images, got {len(targets)} for {len(images)} images"
