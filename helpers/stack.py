@@ -14,57 +14,54 @@ from helpers.losses import gradients, mean_over_images
 from helpers.models import Autoencoder, VariationalAutoencoder, normal_like
 
 aten = torch.ops.aten
-# Of each activation: y from x; and back, in place: g, the gradient of y, becomes that of x. These
-# are the kernels that autograd calls, too.
-ACTIVATIONS = {
-    nn.Identity: (lambda layer, x, y: y.copy_(x), lambda layer, g, x, y: g),
-    nn.Tanh: (
-        lambda layer, x, y: torch.tanh(x, out=y),
-        lambda layer, g, x, y: aten.tanh_backward.grad_input(g, y, grad_input=g),
-    ),
-    nn.Sigmoid: (
-        lambda layer, x, y: torch.sigmoid(x, out=y),
-        lambda layer, g, x, y: aten.sigmoid_backward.grad_input(g, y, grad_input=g),
-    ),
-    nn.ReLU: (
-        lambda layer, x, y: torch.clamp_min(x, 0, out=y),
-        lambda layer, g, x, y: aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
-    ),
-    nn.LeakyReLU: (
-        lambda layer, x, y: aten.leaky_relu.out(x, layer.negative_slope, out=y),
-        lambda layer, g, x, y: aten.leaky_relu_backward.grad_input(
-            g, x, layer.negative_slope, False, grad_input=g
-        ),
-    ),
-    nn.SiLU: (
-        lambda layer, x, y: aten.silu.out(x, out=y),
-        lambda layer, g, x, y: aten.silu_backward.grad_input(g, x, grad_input=g),
-    ),
+FORWARD = {  # an activation: from x, into y
+    nn.Identity: lambda layer, x, y: y.copy_(x),
+    nn.Tanh: lambda layer, x, y: torch.tanh(x, out=y),
+    nn.Sigmoid: lambda layer, x, y: torch.sigmoid(x, out=y),
+    nn.ReLU: lambda layer, x, y: torch.clamp_min(x, 0, out=y),
+    nn.LeakyReLU: lambda layer, x, y: aten.leaky_relu.out(x, layer.negative_slope, out=y),
+    nn.SiLU: lambda layer, x, y: aten.silu.out(x, out=y),
 }
+BACKWARD = {  # in place: g, the gradient of y, becomes that of x; with the kernels of autograd
+    nn.Identity: lambda layer, g, x, y: g,
+    nn.Tanh: lambda layer, g, x, y: _into(g, aten.tanh_backward, y),
+    nn.Sigmoid: lambda layer, g, x, y: _into(g, aten.sigmoid_backward, y),
+    nn.ReLU: lambda layer, g, x, y: _into(g, aten.threshold_backward, y, 0),
+    nn.LeakyReLU: lambda layer, g, x, y: _into(
+        g, aten.leaky_relu_backward, x, layer.negative_slope, False
+    ),
+    nn.SiLU: lambda layer, g, x, y: _into(g, aten.silu_backward, x),
+}
+
+
+def _into(g, kernel, *arguments):
+    return kernel.grad_input(g, *arguments, grad_input=g)
 
 
 def stack(models: Iterable[nn.Module]) -> "Stack":
     """The networks, which must be alike, as one module with copies of their weights.
 
-    models: `Autoencoder`s without batch_norm or `VariationalAutoencoder`s, with the activations
-    Identity, Tanh, Sigmoid, ReLU, LeakyReLU or SiLU. Raises ValueError for all else, such as tied
-    or added layers: train these one at a time. What is frozen in the models stays frozen.
+    models: `Autoencoder`s without batch_norm or `VariationalAutoencoder`s, with the activations of
+    `FORWARD`. Raises ValueError for all else, such as tied or added layers, or none: train these
+    one at a time. What is frozen in the models stays frozen.
     """
     models = list(models)
-    if not models:
-        raise ValueError("models: expected at least one")
     for model in models:
         _check(model)
-    if len({(str(model), *map(_kind, model.parameters())) for model in models}) > 1:
+    kinds = {
+        (str(model), *((p.dtype, p.device, p.requires_grad) for p in model.parameters()))
+        for model in models
+    }
+    if len(kinds) != 1:
         raise ValueError(
-            "models: expected networks of one architecture, type and device, with the same "
-            f"parameters frozen; not all are like the first, {models[0]}"
+            "models: expected one or more of one architecture, type and device, with the same "
+            f"parameters frozen, got {len(models)} of {len(kinds)} kinds"
         )
     return Stack(models)
 
 
 def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Stack":
-    """A stack with one new network for each seed: ``torch.manual_seed(seed); make_model()``.
+    """A stack with a new network for each seed: ``torch.manual_seed(seed); make_model()``.
 
     PyTorch's global generator is left as it was.
     """
@@ -76,33 +73,27 @@ def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "St
     return stack(models)
 
 
-def _kind(parameter):
-    return parameter.shape, parameter.dtype, parameter.device, parameter.requires_grad
-
-
-def _check(model, linear_type=nn.Linear):
-    """Raise ValueError unless a Stack, or Backpropagation, computes exactly what the model does."""
+def _check(model, linear=nn.Linear):
+    """Raise ValueError unless the model computes what its class and its layers say, no more."""
     known = type(model) in (Autoencoder, VariationalAutoencoder)
     layers = [*model.encoder, *model.decoder] if known else []
-    others = {type(layer) for layer in layers} - {linear_type, *ACTIVATIONS}
-    linear = [layer for layer in layers if type(layer) is linear_type]
-    weights = [weight for layer in linear for weight in (layer.weight, layer.bias)]
-    problem = None
-    if not known:
-        problem = f"a {type(model).__name__}"
-    elif others:
-        problem = f"layers of type {', '.join(sorted(kind.__name__ for kind in others))}"
-    elif {*map(id, weights)} != {*map(id, model.parameters())}:
-        problem = "a Linear without bias, or parameters beside those of the Linear layers"
-    elif len({*map(id, weights)}) < len(weights):
-        problem = "layers that share weights"
-    elif any(_is_changed(module) for module in model.modules()):
-        problem = "a module with a hook or a method of its own"
-    if problem:
+    weights = [
+        id(weight)
+        for layer in layers
+        if type(layer) is linear
+        for weight in (layer.weight, layer.bias)
+    ]
+    if not (
+        known
+        and {type(layer) for layer in layers} <= {linear, *FORWARD}
+        and len({*weights}) == len(weights)  # none is tied
+        and {*weights} == {id(weight) for weight in model.parameters()}  # none is added
+        and not any(_is_changed(module) for module in model.modules())
+    ):
         raise ValueError(
-            "models: expected Autoencoders without batch_norm, or VariationalAutoencoders, with "
-            f"activations of {', '.join(kind.__name__ for kind in ACTIVATIONS)}; got {problem}. "
-            "Train such networks one at a time"
+            "models: expected Autoencoders without batch_norm or VariationalAutoencoders, with "
+            f"activations of {', '.join(kind.__name__ for kind in FORWARD)}, without tied or added "
+            f"weights, hooks, or methods of their own; train others one at a time. Got {model}"
         )
 
 
@@ -112,30 +103,25 @@ def _is_changed(module):
 
 
 class StackedLinear(nn.Module):
-    """The same Linear layer of S networks: inputs (S, N, in) -> (S, N, out).
-
-    weight (S, in, out) and bias (S, 1, out): as the product takes them.
-    """
+    """A Linear layer of S networks: weight (S, in, out), bias (S, 1, out)."""
 
     def __init__(self, layers: Sequence[nn.Linear]):
         super().__init__()
-        weight = torch.stack([layer.weight.detach().mT for layer in layers]).contiguous()
+        weight = torch.stack([layer.weight.detach().mT for layer in layers])
         bias = torch.stack([layer.bias.detach().unsqueeze(0) for layer in layers])
-        self.weight = nn.Parameter(weight, requires_grad=layers[0].weight.requires_grad)
-        self.bias = nn.Parameter(bias, requires_grad=layers[0].bias.requires_grad)
+        self.weight = nn.Parameter(weight, layers[0].weight.requires_grad)
+        self.bias = nn.Parameter(bias, layers[0].bias.requires_grad)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """inputs (S, N, in) -> (S, N, out)."""
         return torch.baddbmm(self.bias, inputs, self.weight)
 
     def member(self, i: int) -> nn.Linear:
         """The layer of the i-th network, a copy."""
-        layer = nn.utils.skip_init(nn.Linear, *self.weight.shape[1:]).to(self.weight)
-        layer.weight = nn.Parameter(
-            self.weight[i].detach().mT.contiguous().clone(), requires_grad=self.weight.requires_grad
-        )
-        layer.bias = nn.Parameter(
-            self.bias[i, 0].detach().clone(), requires_grad=self.bias.requires_grad
-        )
+        layer = nn.Linear(*self.weight.shape[1:], device="meta")
+        weight, bias = self.weight[i].detach().mT.contiguous(), self.bias[i, 0].detach().clone()
+        layer.weight = nn.Parameter(weight, self.weight.requires_grad)
+        layer.bias = nn.Parameter(bias, self.bias.requires_grad)
         return layer
 
 
@@ -165,8 +151,8 @@ class Stack(nn.Module):
             return values.expand(len(self), *values.shape)
         if values.dim() != dims + 1 or len(values) != len(self):
             raise ValueError(
-                f"expected {dims} dimensions, or one more in front of size {len(self)}, for "
-                f"{len(self)} networks; got shape {tuple(values.shape)}"
+                f"expected {dims} dimensions, or {dims + 1} with {len(self)} in front, one set for "
+                f"each network; got shape {tuple(values.shape)}"
             )
         return values
 
@@ -218,28 +204,21 @@ class Backpropagation:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor, record: bool) -> Tensor | None:
-        network, codes = self.network, self.encoder.forward(self._rows(images))
-        if isinstance(network, VariationalAutoencoder):
-            mu, logvar = codes.chunk(2, dim=-1)
-            spread = torch.exp(0.5 * logvar) * normal_like(mu, network.generator)
-            outputs = self._images(mu + spread), mu, logvar
-        else:
-            outputs = (self._images(codes),)
-        g, *of_codes = gradients(self.loss, outputs, targets)
+        codes, moments = self.encoder.forward(self.network.rows(self.stack.each(images, 4))), ()
+        if isinstance(self.network, VariationalAutoencoder):
+            mu, logvar = moments = codes.chunk(2, dim=-1)
+            spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
+            codes = mu + spread
+        logits = self.decoder.forward(codes).unflatten(-1, (1, *self.network.shape))
+        g, *of_codes = gradients(self.loss, (logits, *moments), targets)
         g = self.decoder.backward(g.flatten(-3))
         if of_codes:
             g = torch.cat([of_codes[0] + g, of_codes[1] + 0.5 * spread * g], dim=-1)
         self.encoder.backward(g, to_inputs=False)
         if not record:
             return None
-        values = self.loss(outputs if of_codes else outputs[0], targets)
-        return mean_over_images(values, outputs[0].shape[:2])
-
-    def _rows(self, images):
-        return self.network.rows(self.stack.each(images, 4))
-
-    def _images(self, codes):
-        return self.decoder.forward(codes).unflatten(-1, (1, *self.network.shape))
+        values = self.loss((logits, *moments) if moments else logits, targets)
+        return mean_over_images(values, logits.shape[:2])
 
 
 class _Chain:
@@ -248,9 +227,9 @@ class _Chain:
     def __init__(self, layers: nn.Sequential):
         self.layers, self.outputs = list(layers), []
         self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
-        self.gradients = [  # of frozen weights, too, but nobody looks at them
-            [torch.empty_like(w) if w.grad is None else w.grad for w in weights]
-            for weights in self.weights
+        # Those of frozen weights are written, too, but nobody looks at them.
+        self.gradients = [
+            [w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights
         ]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -262,7 +241,7 @@ class _Chain:
                 weight, bias = self.weights[i]
                 torch.baddbmm(bias, self.inputs[i], weight, out=y)
             else:
-                ACTIVATIONS[type(layer)][0](layer, self.inputs[i], y)
+                FORWARD[type(layer)](layer, self.inputs[i], y)
         return self.outputs[-1]
 
     def backward(self, g: Tensor, to_inputs: bool = True) -> Tensor:
@@ -275,7 +254,7 @@ class _Chain:
                 if i or to_inputs:
                     g = torch.bmm(g, self.weights[i][0].mT, out=self.room[i])
             else:
-                g = ACTIVATIONS[type(layer)][1](layer, g, x, self.outputs[i])
+                g = BACKWARD[type(layer)](layer, g, x, self.outputs[i])
         return g
 
     def _make_room(self, x):

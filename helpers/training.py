@@ -29,11 +29,11 @@ Adam = partial(torch.optim.Adam, fused=True)  # one kernel for all weights; the 
 
 @dataclass
 class History:
-    """What happened in `fit`. For a stack of S networks each loss is a tensor (S,).
+    """What happened in `fit`: a number for each of the `epochs`, from 1; of a stack a tensor (S,).
 
-    epochs: those (from 1) of which there are numbers in the lists beside it.
-    loss: of the training, mean over the epoch, each time before the update. validation: its loss
-    after the epoch. lr: the rate of the epoch.
+    loss is the mean over the epoch, before each update; validation, its loss after the epoch; lr.
+    measured is what `measure` gave at measured_epochs, where 0 is before the first. best_epoch is,
+    with patience, that of the weights that were kept.
     """
 
     epochs: list[int] = field(default_factory=list)
@@ -41,8 +41,8 @@ class History:
     validation: list = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     measured_epochs: list[int] = field(default_factory=list)
-    measured: list[Tensor] = field(default_factory=list)  # what `measure` gave at these epochs
-    best_epoch: int | None = None  # with `patience`: the epoch whose weights the model has now
+    measured: list[Tensor] = field(default_factory=list)
+    best_epoch: int | None = None
     seconds: float = 0.0
     stopped: str = "finished"  # or "early stopping", "interrupted"
 
@@ -72,44 +72,50 @@ def fit(
 ) -> History:
     """Train a network, or a `Stack`, in place; leave it in evaluation mode; tell what happened.
 
-    images: (N, 1, H, W). targets: what the model's outputs are compared with, (N, ...); by default
-        the images.
+    images: (N, 1, H, W). targets: what the outputs are compared with, (N, ...); else the images.
     loss: takes (model(inputs), targets), gives one number for each image: see `helpers.losses`. The
         losses of the members of a stack are added up: none depends on the weights of another.
-    noise: makes the inputs from the images in every update; it is called with (images,
-        generator=...), for example ``partial(noise.gaussian, std=0.5)``. copies: an update sees so
-        many noisy copies of each image. Each member of a stack gets noise of its own.
-    batch_size: images in an update, in a new random order in every epoch; what is left over at its
-        end is dropped. None: all images.
+    noise: makes new inputs of the images for every update, of `copies` copies of each; it is called
+        with (images, generator=...). Each member of a stack gets noise of its own.
+    batch_size: images in an update, in a new random order in every epoch; those left over at its
+        end are dropped. None: all images.
     seed: of the order, of the noise, and of the codes that a VAE draws.
-    optimizer: is called with (parameters, lr=lr). For a stack it must treat each number for itself,
-        as Adam and SGD do. scheduler: is called with the optimizer; takes a step after every
-        update, a ReduceLROnPlateau after every epoch, with the loss (of `validation` if given).
-    validation: a pair (inputs, targets); its loss is computed in evaluation mode.
-    patience: early stopping. Stop after so many epochs with no better loss (of `validation` if
-        given), and go back to the weights that gave the best one.
-    record_every: so often, and in the last epoch, the numbers of an epoch are kept in the history;
-        a stack does not even compute its loss in between.
-    measure: is called with the model in evaluation mode, before the first epoch, after every
+    optimizer: called with (parameters, lr=lr); for a stack one that treats each number for itself.
+    scheduler: called with the optimizer; takes a step after every update, a ReduceLROnPlateau after
+        every epoch, with the loss.
+    validation: a pair (inputs, targets), whose loss is computed in evaluation mode.
+    patience: stop after so many epochs with no better loss (of `validation` if given), and go back
+        to the weights that gave the best one.
+    record_every: so often, and in the last epoch, numbers go into the history. A stack does not
+        even compute its loss in between.
+    measure: called with the model in evaluation mode, before the first epoch, after every
         `measure_every` epochs, and after the last.
     bfloat16: compute the outputs with numbers of 16 bits; the weights stay at 32.
-    on_epoch: is called with the history when there is something new, and once more at the end, when
-        `seconds` is known.
+    on_epoch: called with the history when it is longer, and at the end, when `seconds` is known.
 
-    The history is also the attribute `history` of the model: after an interrupt from the keyboard,
-    which is raised again, both can be used as they are.
-    Raises ValueError for bad arguments, FloatingPointError if the loss of a network is not finite;
-    if that of members of a stack is not, a warning names them.
+    The history is `model.history`, too: after an interrupt from the keyboard, which is raised
+    again, both can be used as they are. Raises ValueError for bad arguments, FloatingPointError if
+    the loss is not finite; if that of some members of a stack is not, a warning names them.
     """
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
-    _check_whole(epochs=epochs, copies=copies, record_every=record_every)
-    _check_whole(measure_every=measure_every, patience=1 if patience is None else patience)
-    _check_data(images, targets, noise, copies, batch_size)
+    whole = {"epochs": epochs, "copies": copies, "record_every": record_every}
+    whole |= {"measure_every": measure_every, "patience": 1 if patience is None else patience}
+    whole |= {"batch_size": len(images) if batch_size is None else batch_size}
+    for name, value in whole.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
+    if not len(images) == len(targets) >= whole["batch_size"]:
+        raise ValueError(
+            "expected as many targets as images, and no larger batch_size, got "
+            f"{len(targets)} targets, {len(images)} images, batch_size={batch_size}"
+        )
     if not (lr > 0 and math.isfinite(lr)):
         raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
-    if patience and batch_size and validation is None:
-        raise ValueError("patience: training in batches needs a validation, too")
+    if copies > 1 and noise is None:
+        raise ValueError(f"copies: without noise all are the same; expected 1, got {copies}")
+    if patience and (record_every > 1 or (batch_size and validation is None)):
+        raise ValueError("patience: expected record_every=1, and a validation for batches")
     if members and (patience or bfloat16):
         raise ValueError("expected no patience and no bfloat16 for a stack")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -122,11 +128,8 @@ def fit(
     optimizer = optimizer(weights, lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     on_plateau = isinstance(scheduler, ReduceLROnPlateau)
-    if record_every > 1 and (patience or on_plateau) or members and on_plateau:
-        raise ValueError(
-            "patience and ReduceLROnPlateau follow the loss of one network, in every epoch: "
-            "expected no stack, and record_every=1"
-        )
+    if on_plateau and (members or record_every > 1):
+        raise ValueError("ReduceLROnPlateau: expected one network, and record_every=1")
 
     generator = torch.Generator(images.device).manual_seed(seed)
     repeat = partial(_repeat, copies, members or 1) if noise else tuple
@@ -175,9 +178,7 @@ def fit(
                 break
     except KeyboardInterrupt:
         history.stopped = "interrupted"
-        print(
-            f"Interrupted in epoch {epoch} of {epochs}: model and model.history can be used as they are."
-        )
+        print(f"Interrupted in epoch {epoch}: model and model.history can be used as they are.")
         raise
     finally:
         bar.close()
@@ -256,32 +257,12 @@ def _add_noise(noise, images, generator, members):
     return noisy.unflatten(0, (members, -1)) if members else noisy
 
 
-def _check_whole(**arguments):
-    for name, value in arguments.items():
-        if type(value) is not int or value < 1:
-            raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
-
-
-def _check_data(images, targets, noise, copies, batch_size):
-    if copies > 1 and noise is None:
-        raise ValueError(f"copies: without noise all are the same; expected 1, got {copies}")
-    if len(images) != len(targets):
-        raise ValueError(
-            f"targets: expected as many as images, got {len(targets)} for {len(images)} images"
-        )
-    if batch_size is not None and not (type(batch_size) is int and 1 <= batch_size <= len(images)):
-        raise ValueError(
-            f"batch_size: expected 1 to {len(images)}, a whole number, or None, got {batch_size!r}"
-        )
-
-
 def warmup_cosine(steps: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:
     """A schedule for `fit`: a cosine from lr to 0 over all steps, times a ramp of `warmup` steps.
 
-    A step is an update: without `batch_size` an epoch has one, with it len(images) // batch_size.
-    As the cosine falls from the start, the highest rate is a little below lr. The cosine is that of
-    Loshchilov & Hutter, SGDR (2017), equation 5, without restarts.
-    Raises ValueError unless 0 < warmup <= steps.
+    A step is an update: an epoch has one, or with `batch_size` len(images) // batch_size. The
+    cosine is that of Loshchilov & Hutter, SGDR (2017), equation 5, without restarts; as it falls
+    from the start, the highest rate is a little below lr. ValueError unless 0 < warmup <= steps.
     """
     if not 0 < warmup <= steps:
         raise ValueError(f"expected 0 < warmup <= steps, got warmup={warmup}, steps={steps}")
