@@ -68,10 +68,7 @@ def _vae_loss(outputs, images, beta):
 
 
 def mean_over_images(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """The losses (..., N) of a network or a stack, which must have this shape -> their mean (...).
-
-    Raises ValueError for another shape.
-    """
+    """The mean over the images of losses (..., N); ValueError unless they have this shape."""
     if tuple(values.shape) != tuple(shape):
         raise ValueError(
             f"loss: expected one number for each image, shape {tuple(shape)}, got shape "

@@ -15,54 +15,43 @@ LETTER = (7, 5)  # height and width of a letter
 
 
 class _Dense(nn.Module):
-    """What the two dense networks share: images of a known shape, and codes that become images."""
+    """What the two dense networks share: images of one shape, and codes that become images."""
 
     def __init__(self, pixels, latent_dim, shape):
         super().__init__()
-        if shape is None:
-            side = math.isqrt(pixels)
-            shape = LETTER if pixels == math.prod(LETTER) else (side, side)
-        height, width = shape
-        if height * width != pixels:
-            raise ValueError(
-                f"shape: expected (height, width) of {pixels} pixels, got {height} x {width}"
-            )
-        self.shape, self.latent_dim = (height, width), latent_dim
+        square = (math.isqrt(pixels), math.isqrt(pixels))
+        self.shape = tuple(shape or (LETTER if pixels == math.prod(LETTER) else square))
+        self.latent_dim = latent_dim
+        if len(self.shape) != 2 or math.prod(self.shape) != pixels:
+            raise ValueError(f"shape: expected height x width = {pixels}, got {self.shape}")
 
     def rows(self, images: Tensor) -> Tensor:
         """images (..., N, 1, H, W) -> (..., N, pixels). Raises ValueError for another shape."""
         if images.dim() < 4 or images.shape[-3:] != (1, *self.shape):
-            raise ValueError(
-                "images: expected shape (N, 1, {}, {}), got {}".format(
-                    *self.shape, tuple(images.shape)
-                )
-            )
+            expected = ", ".join(map(str, ("N", 1, *self.shape)))
+            raise ValueError(f"images: expected shape ({expected}), got {tuple(images.shape)}")
         return images.flatten(-3)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (N, latent_dim) -> logits (N, 1, H, W)."""
         if codes.dim() < 2 or codes.shape[-1] != self.latent_dim:
-            raise ValueError(
-                f"codes: expected shape (N, {self.latent_dim}), got {tuple(codes.shape)}"
-            )
+            expected = f"(N, {self.latent_dim})"
+            raise ValueError(f"codes: expected shape {expected}, got {tuple(codes.shape)}")
         return self.decoder(codes).unflatten(-1, (1, *self.shape))
 
 
 class Autoencoder(_Dense):
     """A dense autoencoder: `encode` squeezes an image into a short code, `decode` goes back.
 
-    sizes: the width of every layer, from the image to the code and back, for example
-        [35, 17, 2, 17, 35]. It reads the same in both directions; the number in the middle is the
-        size of the code (`latent_dim`).
+    sizes: the width of every layer, from the image to the code in the middle and back, for example
+        [35, 17, 2, 17, 35]. The size of the code is `latent_dim`.
     shape: (height, width) of the images; by default a square, and 7 x 5 for 35 pixels: a letter.
-    activation: makes the activation after every hidden layer, for example ``nn.Tanh``.
-    code_activation: the same for the code; ``nn.Sigmoid`` keeps the code in (0, 1),
-        ``nn.Identity`` leaves it free.
-    batch_norm: put ``nn.BatchNorm1d`` before the activation of every hidden layer (Ioffe & Szegedy
+    activation: makes the activation after every hidden layer. code_activation: that after the code;
+        ``nn.Sigmoid`` keeps it in (0, 1), ``nn.Identity`` leaves it free.
+    batch_norm: put ``nn.BatchNorm1d`` before every activation but that of the code (Ioffe & Szegedy
         2015).
-
-    Raises ValueError if `sizes` is not symmetrical, is too short, or has a size that is not a whole
-    number > 0, and if `shape` has not as many pixels.
+    Raises ValueError if `sizes` is not the same backwards, is too short, or has a size that is not
+    a whole number > 0, and if `shape` has not as many pixels.
     """
 
     def __init__(
@@ -77,14 +66,10 @@ class Autoencoder(_Dense):
         sizes = _whole_numbers("sizes", sizes)
         middle = len(sizes) // 2
         if len(sizes) < 3 or len(sizes) % 2 == 0 or sizes != sizes[::-1]:
-            raise ValueError(
-                "sizes: expected the same list forwards and backwards, such as "
-                f"[35, 17, 2, 17, 35], got {sizes}"
-            )
+            raise ValueError(f"sizes: expected such as [35, 17, 2, 17, 35], got {sizes}")
         super().__init__(sizes[0], sizes[middle], shape)
-        self.encoder = nn.Sequential(
-            *_dense(sizes[: middle + 1], activation, batch_norm), code_activation()
-        )
+        layers = _dense(sizes[: middle + 1], activation, batch_norm)
+        self.encoder = nn.Sequential(*layers, code_activation())
         self.decoder = nn.Sequential(*_dense(sizes[middle:], activation, batch_norm))
 
     def encode(self, images: Tensor) -> Tensor:
@@ -100,13 +85,11 @@ class VariationalAutoencoder(_Dense):
     """A dense variational autoencoder (Kingma & Welling 2014): a code is a normal distribution.
 
     sizes: the width of every layer from the image on, without the code: [400, 300, 200, 100] goes
-        400 -> 300 -> 200 -> 100 -> code, and back.
-    latent_dim: how many numbers a code has. shape, activation: as in `Autoencoder`.
-    While it trains (``self.training``) the code is drawn at random; in evaluation mode it is mu.
-    generator: attribute, the ``torch.Generator`` of these draws; None is PyTorch's global one.
-
-    Raises ValueError for sizes or a latent_dim that are not whole numbers > 0, and as `Autoencoder`
-    for `shape`.
+        400 -> 300 -> 200 -> 100 -> code, and back. shape, activation: as in `Autoencoder`.
+    latent_dim: how many numbers a code has.
+    While it trains (``self.training``) the code is drawn with the attribute `generator`, a
+    ``torch.Generator`` that `fit` sets, or None for the global one; in evaluation mode it is mu.
+    Raises ValueError for sizes or a latent_dim that are not whole numbers > 0, or a wrong shape.
     """
 
     def __init__(
@@ -117,8 +100,7 @@ class VariationalAutoencoder(_Dense):
         shape: tuple[int, int] | None = None,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ):
-        sizes = _whole_numbers("sizes", sizes)
-        _whole_numbers("latent_dim", [latent_dim])
+        *sizes, latent_dim = _whole_numbers("sizes and latent_dim", [*sizes, latent_dim])
         if len(sizes) < 2:
             raise ValueError(f"sizes: expected at least two, got {sizes}")
         super().__init__(sizes[0], latent_dim, shape)
@@ -127,10 +109,7 @@ class VariationalAutoencoder(_Dense):
         self.decoder = nn.Sequential(*_dense([latent_dim, *reversed(sizes)], activation))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """images (N, 1, H, W) -> mu and logvar, (N, latent_dim) each.
-
-        These are the mean and the logarithm of the variance of each number of the code.
-        """
+        """images (N, 1, H, W) -> mu and logvar, (N, latent_dim): mean and log of the variance."""
         return self.encoder(self.rows(images)).chunk(2, dim=-1)
 
     @staticmethod
@@ -141,10 +120,8 @@ class VariationalAutoencoder(_Dense):
         logvar (Kingma & Welling, section 2.4). Raises ValueError if the shapes differ.
         """
         if not mu.shape == logvar.shape == epsilon.shape:
-            raise ValueError(
-                "expected mu, logvar and epsilon of one shape, got "
-                f"{tuple(mu.shape)}, {tuple(logvar.shape)} and {tuple(epsilon.shape)}"
-            )
+            shapes = [tuple(value.shape) for value in (mu, logvar, epsilon)]
+            raise ValueError(f"mu, logvar, epsilon: expected one shape, got {shapes}")
         return mu + torch.exp(0.5 * logvar) * epsilon
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,9 +133,9 @@ class VariationalAutoencoder(_Dense):
         return self.decode(codes), mu, logvar
 
 
-def normal_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal numbers of the shape, the type and the device of `values`."""
-    return torch.randn(values.shape, generator=generator, dtype=values.dtype, device=values.device)
+def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal numbers of the shape, the type and the device of x."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
 def _whole_numbers(name, values):
@@ -185,9 +162,7 @@ class UNet(nn.Module):
     across (the *skip*) to the way back. There is no convolution at full resolution, where it would
     cost most: each block of 2x2 pixels becomes 4 channels first, and back at the end (Shi et al.,
     sub-pixel convolution, 2016).
-
-    channels: at half and at a quarter of the resolution.
-    Raises ValueError for channels that are not two whole numbers > 0.
+    channels: at half and at a quarter of the resolution; ValueError unless two whole numbers > 0.
     """
 
     def __init__(self, channels: Sequence[int] = (32, 24)):
@@ -199,20 +174,15 @@ class UNet(nn.Module):
         self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
         self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))
         self.middle = nn.Sequential(*_convolution(quarter, quarter), nn.Upsample(scale_factor=2))
-        self.up = nn.Sequential(
-            *_convolution(quarter + half, half),
-            nn.Conv2d(half, 4, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        last = nn.Conv2d(half, 4, 3, padding=1), nn.PixelShuffle(2)
+        self.up = nn.Sequential(*_convolution(quarter + half, half), *last)
         self.to(memory_format=torch.channels_last)  # the order in memory that is faster on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), H and W multiples of 4 -> logits of the same shape."""
         shape = tuple(images.shape)
         if len(shape) != 4 or shape[1] != 1 or shape[2] % 4 or shape[3] % 4:
-            raise ValueError(
-                f"images: expected shape (N, 1, H, W), H and W multiples of 4, got {shape}"
-            )
+            raise ValueError(f"images: expected (N, 1, H, W), H and W multiples of 4, got {shape}")
         seen = self.down_1(images)
         return self.up(torch.cat([self.middle(self.down_2(seen)), seen], dim=1))
 

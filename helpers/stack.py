@@ -48,16 +48,17 @@ def stack(models: Iterable[nn.Module]) -> "Stack":
     models = list(models)
     for model in models:
         _check(model)
-    kinds = {
-        (str(model), *((p.dtype, p.device, p.requires_grad) for p in model.parameters()))
-        for model in models
-    }
+    kinds = {(str(model), *map(_kind, model.parameters())) for model in models}
     if len(kinds) != 1:
         raise ValueError(
-            "models: expected one or more of one architecture, type and device, with the same "
+            "models: expected networks of one architecture, type and device, with the same "
             f"parameters frozen, got {len(models)} of {len(kinds)} kinds"
         )
     return Stack(models)
+
+
+def _kind(parameter):
+    return parameter.dtype, parameter.device, parameter.requires_grad
 
 
 def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Stack":

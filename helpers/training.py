@@ -189,10 +189,11 @@ def fit(
         history.seconds = time.perf_counter() - start
     if on_epoch:
         on_epoch(history)
-    if members and not history.loss[-1].isfinite().all():
-        diverged = (~history.loss[-1].isfinite()).nonzero().flatten().tolist()
-        message = f"the loss of these members is not finite: {diverged}; try a smaller lr"
-        warnings.warn(message, stacklevel=2)
+    diverged = [i for i in range(members or 0) if not history.loss[-1][i].isfinite()]
+    if diverged:
+        warnings.warn(
+            f"the loss of members {diverged} is not finite: try a smaller lr", stacklevel=2
+        )
     return history
 
 
@@ -218,8 +219,8 @@ def _record(history, epoch, rate, value, model, loss, validation):
         values = [value.item() for value in values]
         if not all(map(math.isfinite, values)):
             raise FloatingPointError(f"the loss is {values} in epoch {epoch}: try a smaller lr")
-    for name, value in zip(("loss", "validation"), values, strict=False):
-        getattr(history, name).append(value)
+    history.loss.append(values[0])
+    history.validation.extend(values[1:])
     history.lr.append(rate)
     history.epochs.append(epoch)
     return float(torch.as_tensor(values[-1]).mean())
@@ -244,16 +245,13 @@ def _batches(images, targets, batch_size, seed, repeat):
 def _repeat(copies, members, pair):
     """Images for noise: (members * copies * N, ...), and the targets of one member."""
     images, targets = pair
-    count = copies * members
-    return images.repeat(count, 1, 1, 1), targets.repeat(copies, *[1] * (targets.dim() - 1))
+    return images.repeat(members * copies, 1, 1, 1), torch.cat([targets] * copies)
 
 
 def _add_noise(noise, images, generator, members):
     noisy = noise(images, generator=generator)
     if noisy.shape != images.shape:
-        raise ValueError(
-            f"noise: expected the shape of the images, {tuple(images.shape)}, got {noisy.shape}"
-        )
+        raise ValueError(f"noise: expected shape {tuple(images.shape)}, got {tuple(noisy.shape)}")
     return noisy.unflatten(0, (members, -1)) if members else noisy
 
 
