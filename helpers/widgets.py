@@ -21,42 +21,40 @@ from helpers.evaluation import pixel_errors, psnr
 from helpers.losses import kl_divergence
 from helpers.models import VariationalAutoencoder
 from helpers.page import pictures
+from helpers.page.controls import button, choice, image_choice, name_slider, slider
 from helpers.page.pictures import beside, gauge, panels
 from helpers.plotting import line_style, plot_curves
 
-__all__ = ["beside", "gauge", "panels"]  # for the notebooks: see helpers/page/pictures.py
+__all__ = ["beside", "gauge", "name_slider", "panels"]  # for explorers of the notebooks
 
 
 class Explorer(ipywidgets.VBox):
-    """Controls, the picture and a line of text, one below the other. `update` draws again."""
+    """Controls, the picture and a line of text, one below the other."""
 
     def __init__(self, controls: Sequence[ipywidgets.Widget], draw: Callable):
-        self.picture = ipywidgets.Image(format="png", layout={"flex": "none"})
-        self.text = ipywidgets.Label()
         self.controls, self.draw, self.paused = controls, draw, False
         self.clicks = {c: 0 for c in controls if isinstance(c, ipywidgets.Button)}
+        self.picture = ipywidgets.Image(format="png", layout={"flex": "none"})
+        self.text = ipywidgets.Label()
         self._show(*self._drawn())  # without `try`: what fails at once should fail here
         super().__init__([*controls, self.picture, self.text])
         for control in controls:
             if control in self.clicks:
-                control.on_click(self._clicked)
+                control.on_click(self._update)
             else:
-                control.observe(self.update, names="value")
+                control.observe(self._update, names="value")
 
     @torch.no_grad()
     def _drawn(self):
         return self.draw(*(self.clicks.get(c, getattr(c, "value", None)) for c in self.controls))
 
     def _show(self, image, text):
-        self.text.value = text
-        self.picture.value = pictures.png(image)
+        self.text.value, self.picture.value = text, pictures.png(image)
         self.picture.layout.width, self.picture.layout.height = (f"{n}px" for n in image.size)
 
-    def _clicked(self, button):
-        self.clicks[button] += 1
-        self.update()
-
-    def update(self, _=None) -> None:
+    def _update(self, change):
+        if isinstance(change, ipywidgets.Button):
+            self.clicks[change] += 1
         if self.paused:
             return
         try:
@@ -81,47 +79,6 @@ def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
     return Explorer(list(controls), draw)
 
 
-def _style(description, width="480px"):
-    style = {"description_width": "170px"}
-    return {"description": description, "style": style, "layout": {"width": width}}
-
-
-def slider(description: str, low, high, start, step, digits: int = 2):
-    """A slider for numbers with so many digits after the point, or if `step` is an int for ints."""
-    if not low < high or not low <= start <= high:
-        raise ValueError(f"{description}: expected a start from {low} to {high}, got {start}")
-    options = {"value": start, "min": low, "max": high, "step": step, **_style(description)}
-    if isinstance(step, int):
-        return ipywidgets.IntSlider(**options)
-    return ipywidgets.FloatSlider(**options, readout_format=f".{digits}f")
-
-
-def choice(description: str, names: Sequence[str], start: int = 0) -> ipywidgets.Dropdown:
-    """A list of names; its value is the index, from 0."""
-    if start not in range(len(names)):
-        raise ValueError(f"{description}: expected a start below {len(names)}, got {start}")
-    width = "300px" if max(map(len, names)) < 16 else "600px"
-    options = list(zip(names, range(len(names)), strict=True))
-    return ipywidgets.Dropdown(options=options, value=start, **_style(description, width))
-
-
-def name_slider(description: str, names: Sequence[str]) -> ipywidgets.SelectionSlider:
-    """A slider that shows names; its value is the index, from 0."""
-    options = list(zip(names, range(len(names)), strict=True))
-    return ipywidgets.SelectionSlider(options=options, **_style(description))
-
-
-def image_choice(labels: Sequence[str], start: int = 0):
-    """Which image: by its name, or by its number if a name comes twice, as that of a digit."""
-    if len(set(labels)) == len(labels):
-        return choice("letter", labels, start)
-    return slider("image (number)", 0, len(labels) - 1, start, 1)
-
-
-def button(description: str) -> ipywidgets.Button:
-    return ipywidgets.Button(description=description, layout={"width": "max-content"})
-
-
 def psnr_caption(pixels: Tensor, image: Tensor) -> str:
     """A caption for `noise_explorer`: the PSNR of one picture."""
     return f"{psnr(pixels, image).item():.1f} dB"
@@ -132,33 +89,25 @@ def error_caption(pixels: Tensor, image: Tensor) -> str:
     return f"wrong pixels: {int(pixel_errors(pixels.clamp(0, 1), image))}"
 
 
-NOISE_KINDS = {"Gaussian (sigma)": noise.gaussian, "salt and pepper (p)": noise.salt_and_pepper}
+KINDS = {"Gaussian (sigma)": noise.gaussian, "salt and pepper (p)": noise.salt_and_pepper}
 
 
-def noise_explorer(  # fmt: skip
-    images,
-    labels,
-    denoisers=None,
-    captions=(psnr_caption,),
-    kinds=NOISE_KINDS,
-    level=0.5,
-    most=1.0,
-    start=0,
-    seed=0,
+def noise_explorer(
+    images, labels, denoisers=None, captions=None, kinds=KINDS, level=0.5, most=1.0, start=0, seed=0
 ) -> Explorer:
     """Choose an image, the kind of noise and its level: original, noisy, and what denoisers make.
 
     denoisers: name -> function from noisy images (1, 1, H, W) and the level to pixel values.
-    captions: functions (pixels, image) -> text, below every picture but the original.
+    captions: functions (pixels, image) -> text, below every picture but the original; by default
+    `psnr_caption`.
     kinds: name -> function (images, level, generator=...). level, most: start and end of its
     slider. start: index of an image. The noise, from `seed`, stays until the button is pressed.
     """
     pictures.check_images(images, labels)
-    names = list(kinds)
+    names, captions = list(kinds), [psnr_caption] if captions is None else captions
 
     def draw(index, kind, level, draws):
-        image = images[index : index + 1]
-        generator = torch.Generator().manual_seed(seed + draws)
+        image, generator = images[index : index + 1], torch.Generator().manual_seed(seed + draws)
         noisy = kinds[names[kind]](image, level, generator=generator)
         outputs = {f"noisy, {level:.3f}": noisy}
         for name, denoise in (denoisers or {}).items():
@@ -177,27 +126,22 @@ def noise_explorer(  # fmt: skip
 
 
 def latent_explorer(model, images, labels, start: Sequence[float]) -> Explorer:
-    """Two sliders that move through a 2-D latent plane, from the code `start`: what it decodes to.
-
-    The images are on the map beside it, letters by their names. The code of a variational
-    autoencoder is its mean.
-    """
-    codes = pictures.codes_of(model, images, labels)
+    """Two sliders for a 2-D code, from `start` on; its place on the map, and what it decodes to."""
+    codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
     if codes.shape[1] != 2 or len(start) != 2:
-        got = f"codes of {codes.shape[1]} numbers, a start of {len(start)}"
-        raise ValueError(f"latent_explorer: expected a model with latent_dim 2, got {got}")
+        got = f"{codes.shape[1]} and {len(start)}"
+        raise ValueError(f"expected codes and a start of 2 numbers, got {got}")
     bounds = pictures.code_bounds(model, codes)
     background, place = pictures.code_map(codes, images, labels, bounds)
 
     def draw(z1, z2):
         shown, text = pictures.decoded(model, torch.tensor([[z1, z2]]), images, labels)
-        left = background.copy()
-        pictures.mark(left, *place(z1, z2))
-        return beside(left, panels(shown, paper=pictures.paper_of(images))), text
+        left = pictures.marked(background, [place(z1, z2)])
+        return beside(left, panels(shown, paper=paper)), text
 
     sliders = [
-        slider(f"z{i} (code, no unit)", low, high, value, (high - low) / 100)
-        for i, ((low, high), value) in enumerate(zip(bounds, start, strict=True), start=1)
+        slider(f"z{i + 1} (code, no unit)", low, high, start[i], (high - low) / 100)
+        for i, (low, high) in enumerate(bounds)
     ]
     return explorer(sliders, draw)
 
@@ -207,9 +151,10 @@ def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Exp
 
     path: a function from two codes (latent_dim,) and the share t in [0, 1] of the way to a code.
     """
-    codes, letters = pictures.codes_of(model, images, labels), pictures.are_letters(images)
+    codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
     if not set(start) <= set(labels):
         raise ValueError(f"start: expected two of the labels, got {start}")
+    letters = pictures.are_letters(images)
 
     def draw(first, second, t):
         code = path(codes[first], codes[second], t).unsqueeze(0)
@@ -217,7 +162,7 @@ def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Exp
         ends = [f"from {labels[first]}", f"to {labels[second]}"] if letters else ["from", "to"]
         shown = {ends[0]: images[first], **shown, ends[1]: images[second]}
         text = text if letters else f"From {labels[first]} to {labels[second]}. {text}"
-        return panels(shown, 200 if letters else 160, pictures.paper_of(images)), text
+        return panels(shown, 200 if letters else 160, paper), text
 
     what, (first, second) = "letter" if letters else "image", map(list(labels).index, start)
     ends = choice(f"from {what}", labels, first), choice(f"to {what}", labels, second)
@@ -227,24 +172,19 @@ def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Exp
 def dimension_explorer(model: VariationalAutoencoder, images, labels) -> Explorer:
     """A slider from -3 to 3 for each number of the code, with its KL divergence.
 
-    The list sets all sliders to the mean code of an image. The lines on the left show the mean
-    codes of all images in each dimension.
+    The list sets all sliders to the mean code of an image. The lines on the left show those of all.
     """
     if not isinstance(model, VariationalAutoencoder):
         raise ValueError(f"expected a VariationalAutoencoder, got {type(model).__name__}")
-    codes = pictures.codes_of(model, images, labels).clamp(-3, 3)
+    codes, paper = pictures.codes_of(model, images, labels).clamp(-3, 3), pictures.paper_of(images)
     with torch.no_grad():
         divergences = kl_divergence(*model.encode(images)).mean(dim=0)
     background, place = pictures.code_lines(codes, divergences, 3)
 
     def draw(index, *values):
         shown, text = pictures.decoded(model, torch.tensor([values]), images, labels)
-        left = background.copy()
-        for i, value in enumerate(values):
-            pictures.mark(left, *place(i, value), radius=5)
-        return beside(
-            left, panels({"start": images[index], **shown}, 160, pictures.paper_of(images))
-        ), text
+        left = pictures.marked(background, [place(i, z) for i, z in enumerate(values)], radius=5)
+        return beside(left, panels({"start": images[index], **shown}, 160, paper)), text
 
     def go_to(change):
         result.paused = True  # one picture when all have moved, not one for each

@@ -10,10 +10,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_FOR_READING = ("page", "checks")  # only what is called from outside counts
-    "page",
-    "checks",
-)  # instruments and checks: their own parts are nobody's business
+NOT_FOR_READING = ("page", "checks")  # of these only what is called from outside counts
 EXCEPTIONS = {
     "models.Autoencoder(shape)": "without it images that are no square could not be learned",
     "models.VariationalAutoencoder(shape)": "as for the Autoencoder",

@@ -193,8 +193,8 @@ def test_a_failing_draw_shows_its_error_and_no_stale_picture_and_the_next_move_r
         (lambda m: widgets.noise_explorer(IMAGES, LABELS, level=np.nan), "got nan"),
         (lambda m: widgets.noise_explorer(IMAGES, LABELS, level=0, most=0), "from 0 to 0"),
         (lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5, 1.5)), "z2.*from 0.0 to 1.0"),
-        (lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5,)), "a start of 1"),
-        (lambda m: widgets.latent_explorer(vae(3), EMOJI, NAMES, (0, 0)), "codes of 3 numbers"),
+        (lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5,)), "got 2 and 1"),
+        (lambda m: widgets.latent_explorer(vae(3), EMOJI, NAMES, (0, 0)), "got 3 and 2"),
         (lambda m: widgets.latent_explorer(vae(2), EMOJI * np.inf, NAMES, (0, 0)), "finite"),
         (lambda m: widgets.interpolation_explorer(m, IMAGES, LABELS, ("b", "B")), "of the labels"),
         (lambda m: widgets.dimension_explorer(m, IMAGES, LABELS), "expected a Variational"),
@@ -303,7 +303,7 @@ def test_the_noisy_picture_is_the_image_with_this_noise(model):
     explorer = widgets.noise_explorer(IMAGES, LABELS, denoisers, level=0.3, start=5, seed=7)
     letter, kind, level, button = explorer.controls
     assert (letter.value, letter.description, level.value, level.max) == (5, "letter", 0.3, 1)
-    for k, (name, function) in enumerate(widgets.NOISE_KINDS.items()):
+    for k, (name, function) in enumerate(widgets.KINDS.items()):
         for index, value in ((5, 0.0), (0, 0.25), (31, 1.0)):
             letter.value, kind.value, level.value = index, k, value
             image, generator = IMAGES[index : index + 1], torch.Generator().manual_seed(7)

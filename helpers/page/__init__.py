@@ -102,7 +102,7 @@ def latent_map(
     right, up = (int(dimension) - 1 for dimension in dimensions)
     plane = codes[:, [right, up]]
     still, place = pictures.code_map(plane, images, labels, [bounds[right], bounds[up]])
-    pictures.mark(still, *place(start[right], start[up]))
+    still = pictures.marked(still, [place(start[right], start[up])])
     shown, text = pictures.decoded(model, torch.tensor([start]), images, labels)
     beside = pictures.panels(shown, paper=pictures.paper_of(images))
     still = pictures.beside(still, beside).quantize(32)
