@@ -97,7 +97,7 @@ MIXED = [
     (lambda x, g: ..., "not yet"),
     (lambda x, g: x.numpy(), "hint: return a tensor; yours returned ndarray"),
     (lambda x, g: x[:3], "hint: expected a tensor of shape (400, 1, 28, 28); yours has (3,"),
-    (lambda x, g: mixed(lambda u: torch.rand(u.shape))(x, g), "hint: draw the levels *and* the n"),
+    (lambda x, g: mixed(lambda u: torch.rand(u.shape))(x, g), "hint: draw the levels *and*"),
     (lambda x, g: mixed()(x, torch.Generator().manual_seed(5)), "hint: draw the levels *and* the"),
     (lambda x, g: x + mixed()(x, g), "hint: cut the result to [0, 1]"),
     (lambda x, g: x, "hint: sigma does not differ from image to image"),
@@ -200,8 +200,8 @@ BAYES = [
     (partial(posterior, f=1), "hint: a pixel flips with probability p/2, not p"),
     (partial(posterior, sum_over=None), "hint: the probabilities of one image should add up"),
     (lambda x, y, p: posterior(x, y, p).T, "hint: the probabilities of one image should add up"),
-    (partial(posterior, rest=0), "hint: count the different pixels d, then"),
-    (lambda x, y, p: posterior(x, y, p).flip(1), "hint: count the different pixels d, then"),
+    (partial(posterior, rest=0), "hint: d different pixels"),
+    (lambda x, y, p: posterior(x, y, p).flip(1), "hint: d different pixels"),
     (lambda x, y, p: torch.full((32, 32), torch.nan), "hint: "),
     (posterior, "right."),
     (lambda x, y, p: posterior(x.double(), y, p).requires_grad_(), "right."),
@@ -218,7 +218,7 @@ KL = [
     (lambda m, v, n, w: kl(n, w, m, v), "hint: the two distributions are exchanged"),
     (lambda m, v, n, w: 2 * kl(m, v, n, w), "hint: a factor 1/2"),
     (lambda m, v, n, w: kl(m, 2 * v, n, 2 * w), "hint: exp(logvar) is the variance already"),
-    (lambda m, v, n, w: kl(m, v, n, w) + 0.5, "hint: with mu2 = 0"),
+    (lambda m, v, n, w: kl(m, v, n, w) + 0.5, "hint: with mu2 = "),
     (kl, "right."),
 ]
 
@@ -255,7 +255,7 @@ CLOUDS = [
     (clouds(width=lambda v: v), "hint: the clouds have the wrong width"),
     (clouds(shape=(6000, 1)), "hint: every number of every point"),
     (clouds(shift=1.0), "hint: every number of every point"),
-    (clouds(draw=uniform), "hint: every number of every point needs a normal random number"),
+    (clouds(draw=uniform), "hint: every number of every point"),
     (clouds(), "right."),
 ]
 CASES = [

@@ -34,10 +34,7 @@ def check_kl_between(function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor
     if checks.close(answer, right(mu1, 2 * logvar1, mu2, 2 * logvar2)):
         return "hint: exp(logvar) is the variance already; don't square it."
     if not checks.close(answer, expected):
-        return (
-            "hint: with mu2 = 0 and logvar2 = 0 it must be the formula of section 2. "
-            "Mind the order and the signs."
-        )
+        return "hint: with mu2 = logvar2 = 0 it must be the formula of section 2. Mind the signs."
     return "right."
 
 
@@ -54,31 +51,18 @@ def check_sample_clouds(
     shares = torch.stack([(cloud == i).float().mean() for i in range(3)])
     z = (answer - mu[cloud]) / (0.5 * logvar[cloud]).exp()
     if not checks.close(answer, again) or checks.close(answer, other):
-        return (
-            "hint: draw the faces *and* the points from the generator, "
-            "so that the same seed gives the same points."
-        )
+        return "hint: draw the faces *and* the points from the generator: one seed, one result."
     if (shares - 1 / 3).abs().max() > 0.04 or torch.equal(cloud, other_cloud):
-        return (
-            "hint: every face should come equally often, by chance: "
-            "torch.randint(len(mu), (count,), generator=generator)."
-        )
+        return "hint: every face should come equally often, by chance: torch.randint."
     if checks.close(answer, mu[cloud]):
         return (
-            "hint: that is the middle of the clouds. "
-            "Add the standard deviation times a normal random number."
+            "hint: that is the middle of the clouds. Add a normal number times exp(0.5 * logvar)."
         )
     if (z.std(dim=0) - 1).abs().max() > 0.12:
-        return (
-            "hint: the clouds have the wrong width. "
-            "It is exp(0.5 * logvar), of the face that was drawn."
-        )
+        return "hint: the clouds have the wrong width: exp(0.5 * logvar), of the face drawn."
     correlated = z.T.corrcoef()[0, 1].abs() > 0.12
     if correlated or z.mean(dim=0).abs().max() > 0.12 or not checks.is_normal(z):
-        return (
-            "hint: every number of every point needs a normal random number of its own: "
-            "torch.randn((count, d), ...)."
-        )
+        return "hint: every number of every point needs a random number of its own: torch.randn."
     return "right."
 
 

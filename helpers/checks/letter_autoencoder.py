@@ -21,10 +21,7 @@ def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> str:
     if checks.close(answer, 35 - right):
         return "hint: you count the pixels that are right."
     if not checks.close(answer, right):
-        return (
-            "hint: cut the probabilities at 0.5 first, "
-            "then count the pixels that differ from the image."
-        )
+        return "hint: cut the probabilities at 0.5 first, then count the pixels that differ."
     return "right."
 
 

@@ -21,25 +21,15 @@ def check_salt_and_pepper(function: Callable[[Tensor, float, torch.Generator], T
     kinds = [((answer - value).abs() < 1e-3).float() for value in (1.0, 0.0, 0.5)]
     salt, pepper, kept = (float(kind.mean()) for kind in kinds)
     if not checks.close(answer, again) or (checks.close(answer, other) and answer.std() > 1e-3):
-        return (
-            "hint: draw the random numbers with generator=generator: "
-            "the same seed must give the same noise."
-        )
+        return "hint: draw the random numbers with generator=generator: one seed, one noise."
     if 0.01 < kept < 0.99 and any(_is_shared(kind) for kind in kinds):
-        return (
-            "hint: every pixel of every image needs a random number of its own: "
-            "torch.rand(images.shape, ...)."
-        )
+        return "hint: every pixel of every image needs a random number of its own: torch.rand."
     if salt + pepper + kept < 0.999:
         return "hint: a pixel is replaced by 1 or by 0, or it stays as it is. Nothing else."
     if kept > 0.7:
-        return (
-            "hint: too many pixels stay. Salt has the probability p/2, and pepper has p/2 as well."
-        )
+        return "hint: too many pixels stay. Salt has the probability p/2, and pepper p/2 as well."
     if kept < 0.58:
-        return (
-            "hint: too many pixels are replaced. Salt *and* pepper together have the probability p."
-        )
+        return "hint: too many pixels are replaced. Salt *and* pepper *together* have p."
     one = "Let one random number decide for both."
     if abs(salt - pepper) > 0.02:
         return f"hint: there should be as much salt (1) as pepper (0). {one}"
@@ -69,10 +59,7 @@ def check_bayes(function: Callable[[Tensor, Tensor, float], Tensor], letters: Te
     if not checks.close(answer.sum(dim=1), torch.ones(len(noisy))):
         return "hint: the probabilities of one image should add up to 1: divide by their sum."
     if not checks.close(answer, right):
-        return (
-            "hint: count the different pixels d, then f**d * (1 - f)**(35 - d) with f = p/2, "
-            "then divide by the sum."
-        )
+        return "hint: d different pixels: f**d * (1 - f)**(35 - d), f = p/2; divide by the sum."
     return "right."
 
 

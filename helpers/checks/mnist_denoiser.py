@@ -23,10 +23,7 @@ def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> str:
     if checks.close(answer, right * torch.log(torch.tensor(10.0)), atol=1e-2):
         return "hint: PSNR takes the logarithm to base 10 (torch.log10)."
     if not checks.close(answer, right):
-        return (
-            "hint: first the mean squared error of each image, "
-            "then -10 times its logarithm to base 10."
-        )
+        return "hint: first the mean squared error of each image, then -10 log10 of it."
     return "right."
 
 
@@ -46,20 +43,14 @@ def check_mixed_noise(function: Callable[[Tensor, torch.Generator], Tensor]) -> 
         for std in (0.02, 0.98)
     )
     if not checks.close(answer, again) or (checks.close(answer, other) and spread.max() > 1e-6):
-        return (
-            "hint: draw the levels *and* the noise from the generator, "
-            "so that the same seed gives the same noise."
-        )
+        return "hint: draw the levels *and* the noise from the generator: one seed, one noise."
     if answer.min() < -1e-4 or answer.max() > 1 + 1e-4:
         return "hint: cut the result to [0, 1], as noise.gaussian does."
     each = "Draw one for each image: shape (len(images), 1, 1, 1)."
     if spread.std() < 0.02:
         return f"hint: sigma does not differ from image to image. {each}"
     if max(shared) > 0.5:
-        return (
-            "hint: every pixel of every image needs a normal random number of its own: "
-            "torch.randn(images.shape, ...)."
-        )
+        return "hint: every pixel of every image needs a random number of its own: torch.randn."
     if uneven > 0.1:
         return f"hint: sigma changes inside an image. {each}"
     if checks.close(spread, other_spread, atol=0.1):
