@@ -110,17 +110,18 @@ def fit(
             "expected as many targets as images, and no larger batch_size, got "
             f"{len(targets)} targets, {len(images)} images, batch_size={batch_size}"
         )
-    if not (lr > 0 and math.isfinite(lr)):
-        raise ValueError(f"lr: expected a finite number > 0, got {lr!r}")
-    if copies > 1 and noise is None:
-        raise ValueError(f"copies: without noise all are the same; expected 1, got {copies}")
-    if patience and (record_every > 1 or (batch_size and validation is None)):
-        raise ValueError("patience: expected record_every=1, and a validation for batches")
-    if members and (patience or bfloat16):
-        raise ValueError("expected no patience and no bfloat16 for a stack")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    if not weights:
-        raise ValueError("model: all parameters are frozen, there is nothing to train")
+    in_batches = batch_size and validation is None
+    for wrong, message in (
+        (not (lr > 0 and math.isfinite(lr)), f"lr: expected a finite number > 0, got {lr!r}"),
+        (copies > 1 and not noise, f"copies: expected 1 without noise, got {copies}"),
+        (patience and record_every > 1, "patience: expected record_every=1"),
+        (patience and in_batches, "patience: expected a validation, for images in batches"),
+        (members and (patience or bfloat16), "expected no patience and no bfloat16 for a stack"),
+        (not weights, "model: all parameters are frozen, there is nothing to train"),
+    ):
+        if wrong:
+            raise ValueError(message)
     update = partial(_backward, model, loss, bfloat16)
     if members:
         update = Backpropagation(model, loss)
@@ -131,9 +132,14 @@ def fit(
     if on_plateau and (members or record_every > 1):
         raise ValueError("ReduceLROnPlateau: expected one network, and record_every=1")
 
+    batches = [(images, targets)]
+    if batch_size:
+        order = torch.Generator().manual_seed(seed)
+        chosen = BatchSampler(RandomSampler(images, generator=order), batch_size, drop_last=True)
+        data = TensorDataset(images, targets)  # takes all indices of a batch at once
+        batches = DataLoader(data, sampler=chosen, batch_size=None, generator=order)
     generator = torch.Generator(images.device).manual_seed(seed)
-    repeat = partial(_repeat, copies, members or 1) if noise else tuple
-    batches = _batches(images, targets, batch_size, seed, repeat)
+    draw = partial(_add_noise, noise, copies, members, generator)
     for module in model.modules():
         if isinstance(module, VariationalAutoencoder):
             module.generator = generator
@@ -151,7 +157,7 @@ def fit(
             rate, total = optimizer.param_groups[0]["lr"], 0.0
             for inputs, wanted in batches:
                 if noise:
-                    inputs = _add_noise(noise, inputs, generator, members)
+                    inputs, wanted = draw(inputs, wanted)
                 value = update(inputs, wanted, record)
                 optimizer.step()
                 if scheduler and not on_plateau:
@@ -191,9 +197,8 @@ def fit(
         on_epoch(history)
     diverged = [i for i in range(members or 0) if not history.loss[-1][i].isfinite()]
     if diverged:
-        warnings.warn(
-            f"the loss of members {diverged} is not finite: try a smaller lr", stacklevel=2
-        )
+        message = f"the loss of members {diverged} is not finite: try a smaller lr"
+        warnings.warn(message, stacklevel=2)
     return history
 
 
@@ -232,27 +237,13 @@ def _measure(model, measure, history, epoch):
     history.measured_epochs.append(epoch)
 
 
-def _batches(images, targets, batch_size, seed, repeat):
-    """What an epoch sees: a list with all images, or a loader that draws a new order each time."""
-    if batch_size is None:
-        return [repeat((images, targets))]
-    order = torch.Generator().manual_seed(seed)
-    chosen = BatchSampler(RandomSampler(images, generator=order), batch_size, drop_last=True)
-    data = TensorDataset(images, targets)  # takes the indices of a batch at once
-    return DataLoader(data, sampler=chosen, batch_size=None, collate_fn=repeat, generator=order)
-
-
-def _repeat(copies, members, pair):
-    """Images for noise: (members * copies * N, ...), and the targets of one member."""
-    images, targets = pair
-    return images.repeat(members * copies, 1, 1, 1), torch.cat([targets] * copies)
-
-
-def _add_noise(noise, images, generator, members):
-    noisy = noise(images, generator=generator)
-    if noisy.shape != images.shape:
-        raise ValueError(f"noise: expected shape {tuple(images.shape)}, got {tuple(noisy.shape)}")
-    return noisy.unflatten(0, (members, -1)) if members else noisy
+def _add_noise(noise, copies, members, generator, images, targets):
+    """Inputs (copies * N, ...), for a stack one set for each member, and as many targets."""
+    clean = images.repeat((members or 1) * copies, 1, 1, 1)
+    noisy = noise(clean, generator=generator)
+    if noisy.shape != clean.shape:
+        raise ValueError(f"noise: expected shape {tuple(clean.shape)}, got {tuple(noisy.shape)}")
+    return noisy.unflatten(0, (members, -1)) if members else noisy, torch.cat([targets] * copies)
 
 
 def warmup_cosine(steps: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:

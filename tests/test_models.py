@@ -199,7 +199,7 @@ def test_the_output_of_the_unet_depends_on_every_pixel_and_each_image_stands_alo
 
 @pytest.mark.parametrize(("off", "reach"), [("middle", (2, 7)), ("down_1", (0, 0))])
 def test_the_skip_hands_across_what_was_seen_at_half_of_the_resolution(off, reach):
-    """Without the way through a quarter of the resolution it sees less far, without both nothing."""
+    """Without the way through a quarter of the resolution it sees less far."""
     model = make_unet().eval()
     for layer in getattr(model, off):
         if isinstance(layer, nn.BatchNorm2d):

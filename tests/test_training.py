@@ -542,7 +542,7 @@ def test_frozen_weights_stay(stacked):
 WRONG = {
     "epochs: expected a whole number >= 1": [{"epochs": 0}, {"epochs": 2.0}, {"epochs": True}],
     "copies: expected a whole number >= 1, got 0": [{"copies": 0}],
-    "copies: without noise": [{"copies": 2}],
+    "copies: expected 1 without noise, got 2": [{"copies": 2}],
     "batch_size: expected a whole number": [{"batch_size": 0}, {"batch_size": 2.0}],
     "no larger batch_size, got 8 targets, 8 images, batch_size=9": [{"batch_size": 9}],
     "got 7 targets, 8 images": [{"targets": IMAGES[1:]}],
@@ -550,10 +550,8 @@ WRONG = {
     "measure_every: expected a whole number": [{"measure_every": 0}],
     "patience: expected a whole number >= 1, got 0": [{"patience": 0}],
     "lr: expected a finite number > 0": [{"lr": lr} for lr in (0, -1, math.nan, math.inf)],
-    "patience: expected record_every=1, and a validation for batches": [
-        {"patience": 1, "batch_size": 2},
-        {"patience": 1, "record_every": 2},
-    ],
+    "patience: expected a validation": [{"patience": 1, "batch_size": 2}],
+    "patience: expected record_every=1": [{"patience": 1, "record_every": 2}],
     "ReduceLROnPlateau: expected one network": [
         {"scheduler": ReduceLROnPlateau, "record_every": 2}
     ],
