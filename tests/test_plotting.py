@@ -144,7 +144,7 @@ def test_errors_and_roc():
 
 
 def basins(**options):
-    """A map of 2 x 4 points: letter 0 on the left, letter 1 on the right, not exactly a letter in two places."""
+    """A map of 2 x 4 points: letter 0 left, letter 1 right, not exactly a letter in two places."""
     letters, distances = (
         torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]),
         torch.tensor([[0, 0, 0, 2], [3, 0, 0, 0]]),
