@@ -12,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NOT_FOR_READING = ("page", "checks")  # of these only what is called from outside counts
 EXCEPTIONS = {
+    "data.ImageSet": "what the loaders give: says what is in it",
+    "training.History": "what `fit` gives: says what is in it",
+    "widgets.Explorer": "what the explorers give",
     "models.Autoencoder(shape)": "without it images that are no square could not be learned",
     "models.VariationalAutoencoder(shape)": "as for the Autoencoder",
     "page.latent_map(dimensions)": "for teachers: the plane in which a map starts",
