@@ -1,4 +1,6 @@
-"""Helpers for the autoencoder practical: data, noise, models, training, evaluation, plotting, widgets, exercises.
+"""Helpers for the autoencoder practical. Importing this package does no work.
 
-Importing this package does no work: import the module that you need, for example ``from helpers import data``.
+Import the module that you need, for example ``from helpers import data``. To read, in order: data,
+noise, losses, models, stack, training, evaluation, plotting, widgets. `page` holds instruments of
+the notebooks' pages, `checks` the checks of the exercises.
 """
