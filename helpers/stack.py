@@ -41,24 +41,20 @@ def _into(g, kernel, *arguments):
 def stack(models: Iterable[nn.Module]) -> "Stack":
     """The networks, which must be alike, as one module with copies of their weights.
 
-    models: `Autoencoder`s without batch_norm or `VariationalAutoencoder`s, with the activations of
-    `FORWARD`. Raises ValueError for all else, such as tied or added layers, or none: train these
-    one at a time. What is frozen in the models stays frozen.
+    models: `Autoencoder`s without batch_norm or `VariationalAutoencoder`s, with activations of
+    `FORWARD`; ValueError for all else, such as tied layers. What is frozen stays frozen.
     """
     models = list(models)
     for model in models:
         _check(model)
-    kinds = {(str(model), *map(_kind, model.parameters())) for model in models}
+    kinds = {
+        (str(model), *((p.dtype, p.device, p.requires_grad) for p in model.parameters()))
+        for model in models
+    }
     if len(kinds) != 1:
-        raise ValueError(
-            "models: expected networks of one architecture, type and device, with the same "
-            f"parameters frozen, got {len(models)} of {len(kinds)} kinds"
-        )
+        found = f"got {len(models)} of {len(kinds)} kinds"
+        raise ValueError(f"models: expected one architecture, type, device, and freezing, {found}")
     return Stack(models)
-
-
-def _kind(parameter):
-    return parameter.dtype, parameter.device, parameter.requires_grad
 
 
 def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Stack":
@@ -78,12 +74,8 @@ def _check(model, linear=nn.Linear):
     """Raise ValueError unless the model computes what its class and its layers say, no more."""
     known = type(model) in (Autoencoder, VariationalAutoencoder)
     layers = [*model.encoder, *model.decoder] if known else []
-    weights = [
-        id(weight)
-        for layer in layers
-        if type(layer) is linear
-        for weight in (layer.weight, layer.bias)
-    ]
+    linears = [layer for layer in layers if type(layer) is linear]
+    weights = [id(weight) for layer in linears for weight in (layer.weight, layer.bias)]
     if not (
         known
         and {type(layer) for layer in layers} <= {linear, *FORWARD}
@@ -93,8 +85,8 @@ def _check(model, linear=nn.Linear):
     ):
         raise ValueError(
             "models: expected Autoencoders without batch_norm or VariationalAutoencoders, with "
-            f"activations of {', '.join(kind.__name__ for kind in FORWARD)}, without tied or added "
-            f"weights, hooks, or methods of their own; train others one at a time. Got {model}"
+            f"{', '.join(kind.__name__ for kind in FORWARD)}, without tied or added weights, hooks "
+            f"or methods of their own; train others one at a time. Got {model}"
         )
 
 
@@ -129,9 +121,8 @@ class StackedLinear(nn.Module):
 class Stack(nn.Module):
     """Made by `stack`: S networks as one. len(stack) is S, `member` gives one of them.
 
-    Calling it, `encode` and `decode` do what a member does, with S in front of every result. They
-    take images (N, 1, H, W) or codes (N, latent_dim) for all members, or one set for each:
-    (S, N, 1, H, W), (S, N, latent_dim).
+    Calling it, `encode` and `decode` do what a member does, with S in front of every result, for
+    images (N, 1, H, W) or codes (N, latent_dim), or with S in front one such set for each member.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -151,10 +142,8 @@ class Stack(nn.Module):
         if values.dim() == dims:
             return values.expand(len(self), *values.shape)
         if values.dim() != dims + 1 or len(values) != len(self):
-            raise ValueError(
-                f"expected {dims} dimensions, or {dims + 1} with {len(self)} in front, one set for "
-                f"each network; got shape {tuple(values.shape)}"
-            )
+            expected = f"expected {dims} dimensions, or {dims + 1} with {len(self)} in front"
+            raise ValueError(f"{expected}, got shape {tuple(values.shape)}")
         return values
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
@@ -181,13 +170,12 @@ class Stack(nn.Module):
 class Backpropagation:
     """The gradient of the losses of a stack, added up, by hand and in memory that is kept.
 
-    Called with images, targets and `record`: whether the losses of the members, (S,), are wanted;
-    without, it gives None, and only gradients are computed.
-    Layer by layer, backwards: y = x W + b has the gradients x' g for W, the sum of g for b, and
-    g W' for x, where g is that of y (Goodfellow et al., Deep Learning, 2016, section 6.5).
+    Called with images, targets and `record`: whether the losses (S,) are wanted; else they are not
+    computed. Layer by layer, backwards: y = x W + b has the gradients x' g for W, the sum of g for
+    b, and g W' for x, where g is that of y (Goodfellow et al., Deep Learning, 2016, section 6.5).
 
-    flat: all weights that are not frozen, as one parameter: an optimizer is faster with one. The
-        weights of the stack become views of it, their gradients views of its gradient.
+    flat: all weights that are not frozen, as one parameter, with `grad`; an optimizer is faster
+        with one. The weights of the stack become views of it.
     Raises ValueError if the stack has been changed so that this would not be its gradient.
     """
 
@@ -229,9 +217,8 @@ class _Chain:
         self.layers, self.outputs = list(layers), []
         self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
         # Those of frozen weights are written, too, but nobody looks at them.
-        self.gradients = [
-            [w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights
-        ]
+        grads = [[w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights]
+        self.gradients = grads
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.outputs or self.outputs[0].shape[1] != x.shape[1]:
@@ -239,8 +226,7 @@ class _Chain:
         self.inputs = [x, *self.outputs]
         for i, (layer, y) in enumerate(zip(self.layers, self.outputs, strict=True)):
             if self.weights[i]:
-                weight, bias = self.weights[i]
-                torch.baddbmm(bias, self.inputs[i], weight, out=y)
+                torch.baddbmm(self.weights[i][1], self.inputs[i], self.weights[i][0], out=y)
             else:
                 FORWARD[type(layer)](layer, self.inputs[i], y)
         return self.outputs[-1]

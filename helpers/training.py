@@ -1,7 +1,6 @@
 """Training: `fit` for one network or a stack of them.
 
-`fit` knows no data set. Denoising is a choice of noise, pretraining and a warm start are calling it
-again: it goes on from the weights that the model has.
+Denoising is a choice of noise; pretraining and a warm start are calling `fit` again.
 """
 
 import copy
@@ -31,9 +30,8 @@ Adam = partial(torch.optim.Adam, fused=True)  # one kernel for all weights; the 
 class History:
     """What happened in `fit`: a number for each of the `epochs`, from 1; of a stack a tensor (S,).
 
-    loss is the mean over the epoch, before each update; validation, its loss after the epoch; lr.
-    measured is what `measure` gave at measured_epochs, where 0 is before the first. best_epoch is,
-    with patience, that of the weights that were kept.
+    loss is a mean over the epoch, before each update; validation is computed after the epoch.
+    measured: what `measure` gave at measured_epochs. best_epoch: with patience, of these weights.
     """
 
     epochs: list[int] = field(default_factory=list)
@@ -81,16 +79,14 @@ def fit(
         end are dropped. None: all images.
     seed: of the order, of the noise, and of the codes that a VAE draws.
     optimizer: called with (parameters, lr=lr); for a stack one that treats each number for itself.
-    scheduler: called with the optimizer; takes a step after every update, a ReduceLROnPlateau after
-        every epoch, with the loss.
+    scheduler: called with the optimizer; steps after every update (ReduceLROnPlateau: epoch).
     validation: a pair (inputs, targets), whose loss is computed in evaluation mode.
     patience: stop after so many epochs with no better loss (of `validation` if given), and go back
         to the weights that gave the best one.
     record_every: so often, and in the last epoch, numbers go into the history. A stack does not
         even compute its loss in between.
     measure: called with the model in evaluation mode, before the first epoch, after every
-        `measure_every` epochs, and after the last.
-    bfloat16: compute the outputs with numbers of 16 bits; the weights stay at 32.
+        `measure_every` epochs, and after the last. bfloat16: compute outputs with 16 bits.
     on_epoch: called with the history when it is longer, and at the end, when `seconds` is known.
 
     The history is `model.history`, too: after an interrupt from the keyboard, which is raised
@@ -99,28 +95,25 @@ def fit(
     """
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
-    whole = {"epochs": epochs, "copies": copies, "record_every": record_every}
-    whole |= {"measure_every": measure_every, "patience": 1 if patience is None else patience}
-    whole |= {"batch_size": len(images) if batch_size is None else batch_size}
+    whole = {"epochs": epochs, "copies": copies, "batch_size": batch_size, "patience": patience}
+    whole |= {"record_every": record_every, "measure_every": measure_every}
     for name, value in whole.items():
-        if type(value) is not int or value < 1:
+        optional = value is None and name in ("batch_size", "patience")
+        if not optional and (type(value) is not int or value < 1):
             raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
-    if not len(images) == len(targets) >= whole["batch_size"]:
-        raise ValueError(
-            "expected as many targets as images, and no larger batch_size, got "
-            f"{len(targets)} targets, {len(images)} images, batch_size={batch_size}"
-        )
+    counts = f"{len(images)} images, {len(targets)} targets, batch_size={batch_size}"
+    fitting = len(images) == len(targets) >= (batch_size or 1)
+    followed = record_every == 1 and (validation or not batch_size)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    in_batches = batch_size and validation is None
-    for wrong, message in (
-        (not (lr > 0 and math.isfinite(lr)), f"lr: expected a finite number > 0, got {lr!r}"),
-        (copies > 1 and not noise, f"copies: expected 1 without noise, got {copies}"),
-        (patience and record_every > 1, "patience: expected record_every=1"),
-        (patience and in_batches, "patience: expected a validation, for images in batches"),
-        (members and (patience or bfloat16), "expected no patience and no bfloat16 for a stack"),
-        (not weights, "model: all parameters are frozen, there is nothing to train"),
+    for good, message in (
+        (fitting, f"expected as many targets as images, batch_size at most that, got {counts}"),
+        (lr > 0 and math.isfinite(lr), f"lr: expected a finite number > 0, got {lr!r}"),
+        (copies == 1 or noise, f"copies: expected 1 without noise, got {copies}"),
+        (not patience or followed, "patience: expected record_every=1; for batches a validation"),
+        (not members or not (patience or bfloat16), "stack: expected no patience, no bfloat16"),
+        (weights, "model: all parameters are frozen, there is nothing to train"),
     ):
-        if wrong:
+        if not good:
             raise ValueError(message)
     update = partial(_backward, model, loss, bfloat16)
     if members:
@@ -249,9 +242,8 @@ def _add_noise(noise, copies, members, generator, images, targets):
 def warmup_cosine(steps: int, warmup: int) -> Callable[[Optimizer], LRScheduler]:
     """A schedule for `fit`: a cosine from lr to 0 over all steps, times a ramp of `warmup` steps.
 
-    A step is an update: an epoch has one, or with `batch_size` len(images) // batch_size. The
-    cosine is that of Loshchilov & Hutter, SGDR (2017), equation 5, without restarts; as it falls
-    from the start, the highest rate is a little below lr. ValueError unless 0 < warmup <= steps.
+    A step is an update: an epoch has one, or len(images) // batch_size. (Loshchilov & Hutter, SGDR,
+    2017, equation 5, without restarts.) ValueError unless 0 < warmup <= steps.
     """
     if not 0 < warmup <= steps:
         raise ValueError(f"expected 0 < warmup <= steps, got warmup={warmup}, steps={steps}")

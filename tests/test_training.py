@@ -544,14 +544,16 @@ WRONG = {
     "copies: expected a whole number >= 1, got 0": [{"copies": 0}],
     "copies: expected 1 without noise, got 2": [{"copies": 2}],
     "batch_size: expected a whole number": [{"batch_size": 0}, {"batch_size": 2.0}],
-    "no larger batch_size, got 8 targets, 8 images, batch_size=9": [{"batch_size": 9}],
-    "got 7 targets, 8 images": [{"targets": IMAGES[1:]}],
+    "at most that, got 8 images, 8 targets, batch_size=9": [{"batch_size": 9}],
+    "got 8 images, 7 targets": [{"targets": IMAGES[1:]}],
     "record_every: expected a whole number": [{"record_every": 0}],
     "measure_every: expected a whole number": [{"measure_every": 0}],
     "patience: expected a whole number >= 1, got 0": [{"patience": 0}],
     "lr: expected a finite number > 0": [{"lr": lr} for lr in (0, -1, math.nan, math.inf)],
-    "patience: expected a validation": [{"patience": 1, "batch_size": 2}],
-    "patience: expected record_every=1": [{"patience": 1, "record_every": 2}],
+    "patience: expected record_every=1; for batches a validation": [
+        {"patience": 1, "batch_size": 2},
+        {"patience": 1, "record_every": 2},
+    ],
     "ReduceLROnPlateau: expected one network": [
         {"scheduler": ReduceLROnPlateau, "record_every": 2}
     ],
