@@ -133,7 +133,7 @@ def plot_codes(codes, labels, ax=None, title="") -> Axes:
     return ax
 
 
-def plot_thumbnails(codes, images, ax: Axes, title="", zoom=1.0) -> Axes:
+def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
     """A map of codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black.
 
     zoom: points on the page for each pixel. 3-D codes need an ``ax`` with projection "3d", and are
@@ -155,8 +155,8 @@ def plot_thumbnails(codes, images, ax: Axes, title="", zoom=1.0) -> Axes:
         ax.margins(0.08)
         ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
-        grey = {"cmap": "gray", "norm": plt.Normalize(0, 1)}
-        picture = OffsetImage(image.reshape(image.shape[-2:]), zoom=zoom, **grey)
+        image, norm = image.reshape(image.shape[-2:]), plt.Normalize(0, 1)
+        picture = OffsetImage(image, zoom=zoom, cmap="gray", norm=norm)
         ax.add_artist(AnnotationBbox(picture, point, frameon=False))
     return ax
 
@@ -201,10 +201,10 @@ def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
     """
     colours, between = _paper(paper)
     ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
-    n, m, height, width = *images.shape[:2], *images.shape[-2:]
-    sheet = np.full((n, height + 1, m, width + 1), between)
-    sheet[:, :height, :, :width] = images[::-1].reshape(n, m, height, width).swapaxes(1, 2)
-    sheet = sheet.reshape(n * (height + 1), m * (width + 1))
+    n, m, _, height, width = images.shape
+    cells = np.full((n, height + 1, m, width + 1), between)
+    cells[:, :height, :, :width] = images[::-1].reshape(n, m, height, width).swapaxes(1, 2)
+    sheet = cells.reshape(n * (height + 1), m * (width + 1))
     left, right, bottom, top = extent  # the codes of the outer images: their middles
     x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
     edges = (left - x, right + x, bottom - y, top + y)

@@ -225,7 +225,7 @@ class LiveCurve:
             ax.axhline(value, **line_style(i), label=name)
         ax.legend(fontsize=8)
         ax.set_title(f"epoch {history.epochs[-1]}: {history.loss[-1]:.4f}", fontsize=9)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         if self.handle is None:
             self.handle = display(figure, display_id=True)
         else:

@@ -78,10 +78,13 @@ def check_cheap_code(latent_dim: int, beta: float, emoji: Tensor) -> str:
             return f"hint: take a latent_dim of 1 to 32; yours is {latent_dim!r}."
         make_model = partial(VariationalAutoencoder, [400, 128, 64], latent_dim)
         networks = from_seeds(make_model, (100, 101, 102))
-        options = {"optimizer": partial(Adam, betas=(0.9, 0.99)), "record_every": 1000}
+        optimizer = partial(Adam, betas=(0.9, 0.99))
+        train = partial(
+            fit, networks, emoji, optimizer=optimizer, record_every=1000, progress=False
+        )
         for share, epochs, lr in STAGES:
-            options |= {"loss": vae_loss(share * beta), "scheduler": warmup_cosine(epochs, 50)}
-            fit(networks, emoji, epochs=epochs, lr=lr, progress=False, **options)
+            loss, scheduler = vae_loss(share * beta), warmup_cosine(epochs, 50)
+            train(epochs=epochs, lr=lr, loss=loss, scheduler=scheduler)
         with torch.no_grad():
             logits, mu, logvar = networks(emoji)
     error = float((torch.sigmoid(logits) - emoji).square().mean())

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from helpers import checks
 from helpers.evaluation import pixel_errors, predict
+from helpers.models import Autoencoder
 from helpers.stack import from_seeds
 from helpers.training import fit
 
@@ -27,7 +28,7 @@ def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> str:
 
 @checks.exercise(2)
 def check_halfway(
-    function: Callable[[nn.Module, Tensor, Tensor], Tensor], model: nn.Module, images: Tensor
+    function: Callable[[Autoencoder, Tensor, Tensor], Tensor], model: Autoencoder, images: Tensor
 ) -> str:
     """function(model, first, second) decodes the middle between the codes of two images.
 

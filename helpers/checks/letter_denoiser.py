@@ -79,8 +79,8 @@ def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
         make_model = partial(Autoencoder, sizes, code_activation=nn.Identity)
         networks = from_seeds(make_model, range(100, 104))
         add_noise, schedule = partial(noise.salt_and_pepper, p=p), warmup_cosine(1500, 50)
-        options = {"copies": 8, "record_every": 500, "progress": False}
-        fit(networks, letters, epochs=1500, lr=0.02, scheduler=schedule, noise=add_noise, **options)
+        train = partial(fit, networks, letters, copies=8, record_every=500, progress=False)
+        train(epochs=1500, lr=0.02, scheduler=schedule, noise=add_noise)
     clean = letters.repeat(200, 1, 1, 1)
     noisy = noise.salt_and_pepper(clean, 0.1, torch.Generator().manual_seed(100))
     errors = pixel_errors(torch.sigmoid(predict(networks, noisy)), clean)

@@ -9,12 +9,13 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from torch import Tensor
 
 from helpers.evaluation import nearest, rms_distances
-from helpers.models import VariationalAutoencoder
+from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.plotting import COLOURS, plot_codes, plot_thumbnails
 
+Network = Autoencoder | VariationalAutoencoder
 MAP_SIDE = 400  # pixels, like all sizes below
 LINE_LEFT, LINE_WIDTH, LINE_GAP = 100, 240, 34
 
@@ -31,7 +32,7 @@ def check_images(images: Tensor, labels: Sequence[str]) -> None:
 
 
 @torch.no_grad()
-def codes_of(model: nn.Module, images: Tensor, labels: Sequence[str]) -> Tensor:
+def codes_of(model: Network, images: Tensor, labels: Sequence[str]) -> Tensor:
     """The code of each image, (N, latent_dim); the mean if the model gives mean and variance."""
     check_images(images, labels)
     codes = model.encode(images)
@@ -41,7 +42,7 @@ def codes_of(model: nn.Module, images: Tensor, labels: Sequence[str]) -> Tensor:
     return codes
 
 
-def code_bounds(model: nn.Module, codes: Tensor) -> list[tuple[float, float]]:
+def code_bounds(model: Network, codes: Tensor) -> list[tuple[float, float]]:
     """The range of each number of a code: (0, 1) if all lie in it, else theirs and a little more.
 
     That of a variational autoencoder is at least 2 wide, also where all codes are alike.
@@ -69,7 +70,7 @@ def paper_of(images: Tensor) -> str:
 
 
 def decoded(
-    model: nn.Module, code: Tensor, images: Tensor, labels: Sequence[str]
+    model: Network, code: Tensor, images: Tensor, labels: Sequence[str]
 ) -> tuple[dict[str, Tensor], str]:
     """What a code (1, latent_dim) decodes to, for `panels`, and a line about the nearest image."""
     pixels = torch.sigmoid(model.decode(code))
@@ -79,11 +80,11 @@ def decoded(
         shown = {"decoded": pixels, "nearest of the set": images[int(index)]}
         return shown, f"The nearest image of the set is {what}."
     shown = {"decoded": pixels, "cut at 0.5": (pixels > 0.5).float()}
-    count, index = (int(number) for number in nearest(pixels, images))
+    count, which = (int(number) for number in nearest(pixels, images))
     if count == 0:
-        return shown, f"This is the letter {labels[index]}."
+        return shown, f"This is the letter {labels[which]}."
     differs = f"differs in {count} pixel{'s' if count > 1 else ''}"
-    return shown, f"Not a letter of the set: the nearest one, {labels[index]}, {differs}."
+    return shown, f"Not a letter of the set: the nearest one, {labels[which]}, {differs}."
 
 
 def panels(pictures: Mapping[str, Tensor], height: int = 200, paper: str = "white") -> Image.Image:
