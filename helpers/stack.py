@@ -58,10 +58,7 @@ def stack(models: Iterable[nn.Module]) -> "Stack":
 
 
 def from_seeds(make_model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Stack":
-    """A stack with a new network for each seed: ``torch.manual_seed(seed); make_model()``.
-
-    PyTorch's global generator is left as it was.
-    """
+    """A stack of `make_model()` after each seed; PyTorch's global generator stays as it was."""
     models = []
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
@@ -112,7 +109,7 @@ class StackedLinear(nn.Module):
     def member(self, i: int) -> nn.Linear:
         """The layer of the i-th network, a copy."""
         layer = nn.Linear(*self.weight.shape[1:], device="meta")
-        weight, bias = self.weight[i].detach().mT.contiguous(), self.bias[i, 0].detach().clone()
+        weight, bias = self.weight.detach()[i].mT.contiguous(), self.bias.detach()[i, 0].clone()
         layer.weight = nn.Parameter(weight, self.weight.requires_grad)
         layer.bias = nn.Parameter(bias, self.bias.requires_grad)
         return layer
@@ -217,12 +214,11 @@ class _Chain:
         self.layers, self.outputs = list(layers), []
         self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
         # Those of frozen weights are written, too, but nobody looks at them.
-        grads = [[w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights]
-        self.gradients = grads
+        self.grads = [[w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights]
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.outputs or self.outputs[0].shape[1] != x.shape[1]:
-            self._make_room(x)
+            self._make_room(x)  # once: new memory costs more than the arithmetic
         self.inputs = [x, *self.outputs]
         for i, (layer, y) in enumerate(zip(self.layers, self.outputs, strict=True)):
             if self.weights[i]:
@@ -236,8 +232,8 @@ class _Chain:
         for i in reversed(range(len(self.layers))):
             x, layer = self.inputs[i], self.layers[i]
             if self.weights[i]:
-                torch.bmm(x.mT, g, out=self.gradients[i][0])
-                torch.sum(g, dim=1, keepdim=True, out=self.gradients[i][1])
+                torch.bmm(x.mT, g, out=self.grads[i][0])
+                torch.sum(g, dim=1, keepdim=True, out=self.grads[i][1])
                 if i or to_inputs:
                     g = torch.bmm(g, self.weights[i][0].mT, out=self.room[i])
             else:
@@ -245,7 +241,6 @@ class _Chain:
         return g
 
     def _make_room(self, x):
-        """New memory costs more than the arithmetic: it is kept from one call to the next."""
         self.outputs, self.room = [], []  # for y, and for the gradient of x, of every layer
         for weights in self.weights:
             width = weights[0].shape[2] if weights else x.shape[2]

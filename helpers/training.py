@@ -1,7 +1,4 @@
-"""Training: `fit` for one network or a stack of them.
-
-Denoising is a choice of noise; pretraining and a warm start are calling `fit` again.
-"""
+"""Training: `fit`, for a network or a stack. Pretraining and a warm start: call it again."""
 
 import copy
 import math
@@ -75,23 +72,20 @@ def fit(
         losses of the members of a stack are added up: none depends on the weights of another.
     noise: makes new inputs of the images for every update, of `copies` copies of each; it is called
         with (images, generator=...). Each member of a stack gets noise of its own.
-    batch_size: images in an update, in a new random order in every epoch; those left over at its
-        end are dropped. None: all images.
+    batch_size: images in an update, in a new order in every epoch; those left over are dropped.
     seed: of the order, of the noise, and of the codes that a VAE draws.
     optimizer: called with (parameters, lr=lr); for a stack one that treats each number for itself.
     scheduler: called with the optimizer; steps after every update (ReduceLROnPlateau: epoch).
     validation: a pair (inputs, targets), whose loss is computed in evaluation mode.
-    patience: stop after so many epochs with no better loss (of `validation` if given), and go back
-        to the weights that gave the best one.
-    record_every: so often, and in the last epoch, numbers go into the history. A stack does not
-        even compute its loss in between.
-    measure: called with the model in evaluation mode, before the first epoch, after every
-        `measure_every` epochs, and after the last. bfloat16: compute outputs with 16 bits.
+    patience: stop after so many epochs with no better loss (of validation if given); go back there.
+    record_every: epochs from one entry of the history to the next; a stack computes its loss then.
+    measure: called with the model in evaluation mode, first, after every `measure_every` epochs,
+        and last. bfloat16: compute the outputs with 16 bits.
     on_epoch: called with the history when it is longer, and at the end, when `seconds` is known.
 
-    The history is `model.history`, too: after an interrupt from the keyboard, which is raised
-    again, both can be used as they are. Raises ValueError for bad arguments, FloatingPointError if
-    the loss is not finite; if that of some members of a stack is not, a warning names them.
+    The history is `model.history`, too; after an interrupt from the keyboard, which is raised
+    again, both can be used. Raises ValueError for bad arguments, FloatingPointError if the loss is
+    not finite; for members of a stack it is a warning.
     """
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
@@ -129,8 +123,7 @@ def fit(
     if batch_size:
         order = torch.Generator().manual_seed(seed)
         chosen = BatchSampler(RandomSampler(images, generator=order), batch_size, drop_last=True)
-        data = TensorDataset(images, targets)  # takes all indices of a batch at once
-        batches = DataLoader(data, sampler=chosen, batch_size=None, generator=order)
+        batches = DataLoader(TensorDataset(images, targets), None, sampler=chosen, generator=order)
     generator = torch.Generator(images.device).manual_seed(seed)
     draw = partial(_add_noise, noise, copies, members, generator)
     for module in model.modules():
@@ -162,8 +155,7 @@ def fit(
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             bar.update()
             if patience and value < best:
-                # The loss of the training is that before the update: so were the weights.
-                best, history.best_epoch = value, epoch
+                best, history.best_epoch = value, epoch  # the loss of before the update, or after
                 best_weights = copy.deepcopy(model.state_dict()) if validation else before
             if on_plateau:
                 scheduler.step(value)
@@ -183,15 +175,13 @@ def fit(
         bar.close()
         if best_weights is not None:
             model.load_state_dict(best_weights)
-        model.zero_grad()
-        model.eval()
+        model.eval().zero_grad()
         history.seconds = time.perf_counter() - start
     if on_epoch:
         on_epoch(history)
     diverged = [i for i in range(members or 0) if not history.loss[-1][i].isfinite()]
     if diverged:
-        message = f"the loss of members {diverged} is not finite: try a smaller lr"
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(f"loss of members {diverged} not finite: try a smaller lr", stacklevel=2)
     return history
 
 
@@ -208,7 +198,7 @@ def _backward(model, loss, bfloat16, inputs, targets, record):
 
 
 def _record(history, epoch, rate, value, model, loss, validation):
-    """Write down the numbers of an epoch; the loss that early stopping and the progress follow."""
+    """Write down the numbers of an epoch; the loss to follow."""
     values = [value]
     if validation is not None:
         with torch.no_grad():

@@ -513,7 +513,7 @@ def test_a_loss_that_is_not_finite():
     for broken in (1, 3):
         networks.network.encoder[0].bias.data[broken] = math.nan
     with pytest.warns(
-        UserWarning, match=r"members \[1, 3\] is not finite: try a smaller lr"
+        UserWarning, match=r"members \[1, 3\] not finite: try a smaller lr"
     ) as caught:
         history = fit(networks, IMAGES, epochs=2)
     assert history.loss[-1].isfinite().tolist() == [True, False, True, False]
