@@ -30,7 +30,9 @@ def render_face(code_point, font):
     layer = Image.new("RGBA", face.size, (0, 0, 0, 0))
     ImageDraw.Draw(layer).text(corner, chr(code_point), font=font, embedded_color=True)
     face.alpha_composite(layer)
-    return face.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)  # "L" is luminance by ITU-R 601
+    return face.convert("L").resize(
+        (SIDE, SIDE), Image.Resampling.LANCZOS
+    )  # "L" is luminance by ITU-R 601
 
 
 def render_sheet(font_file):
@@ -45,4 +47,6 @@ def render_sheet(font_file):
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    render_sheet(sys.argv[1]).save(sys.argv[2] if len(sys.argv) == 3 else HERE / "emoji.png", optimize=True)
+    render_sheet(sys.argv[1]).save(
+        sys.argv[2] if len(sys.argv) == 3 else HERE / "emoji.png", optimize=True
+    )

@@ -31,7 +31,12 @@ def test_the_index_leads_to_every_page_with_picture_aim_and_time(site):
     links = {link["href"] for link in index.find_all("a")}
     assert links == {f"{name}.html" for name in NOTEBOOKS}
     lessons = [name for name in NOTEBOOKS if "/" not in name]
-    assert len(index.find_all("img")) == index.text.count("Aim.") == index.text.count("Time.") == len(lessons)
+    assert (
+        len(index.find_all("img"))
+        == index.text.count("Aim.")
+        == index.text.count("Time.")
+        == len(lessons)
+    )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -61,7 +66,9 @@ def test_a_page_leads_to_its_sections_the_next_notebook_and_the_solutions(site):
     links = [link["href"] for link in nav.find_all("a")]
     assert links[:2] == ["index.html", "03_letter_denoiser.html"]
     assert len(links) > 10
-    if any(name.startswith("solutions/") for name in NOTEBOOKS):  # a teacher may hand out the practical without them
+    if any(
+        name.startswith("solutions/") for name in NOTEBOOKS
+    ):  # a teacher may hand out the practical without them
         assert links[2] == "solutions/02_letter_autoencoder.html"
         assert soup(site / "solutions" / "04_emoji_vae.html").nav.a["href"] == "../index.html"
 

@@ -12,7 +12,8 @@ from helpers.noise import gaussian, salt_and_pepper
 
 SEEDS = st.integers(0, 2**32)
 STRENGTHS = st.one_of(
-    st.tuples(st.just(salt_and_pepper), st.floats(0, 1)), st.tuples(st.just(gaussian), st.floats(0, 10))
+    st.tuples(st.just(salt_and_pepper), st.floats(0, 1)),
+    st.tuples(st.just(gaussian), st.floats(0, 10)),
 )
 
 
@@ -21,7 +22,9 @@ def any_images(draw):
     """Images of any shape with values in [0, 1], in single or double precision."""
     width = draw(st.sampled_from([32, 64]))
     shape = draw(array_shapes(min_dims=1, max_dims=4, max_side=8))
-    return torch.from_numpy(draw(arrays(f"float{width}", shape, elements=st.floats(0, 1, width=width))))
+    return torch.from_numpy(
+        draw(arrays(f"float{width}", shape, elements=st.floats(0, 1, width=width)))
+    )
 
 
 def seeded(seed):
@@ -29,7 +32,7 @@ def seeded(seed):
 
 
 def assert_share(hits, p):
-    """The share of hits among many trials is p, as far as chance allows: six standard deviations and one hit."""
+    """The share of hits is p, as far as chance allows: six standard deviations and one hit."""
     trials = hits.numel()
     assert abs(int(hits.sum()) - trials * p) <= 6 * math.sqrt(trials * p * (1 - p)) + 1
 
@@ -52,7 +55,9 @@ def test_no_noise_changes_nothing(function, images, seed):
 
 
 @given(images=any_images(), noise=STRENGTHS, seed=SEEDS)
-def test_the_same_seed_gives_the_same_noise_and_leaves_the_global_generator_alone(images, noise, seed):
+def test_the_same_seed_gives_the_same_noise_and_leaves_the_global_generator_alone(
+    images, noise, seed
+):
     function, strength = noise
     state = torch.get_rng_state()
     first = function(images, strength, seeded(seed))
@@ -140,7 +145,7 @@ def test_images_must_be_floating_point(function, dtype):
         function(torch.zeros(3, dtype=dtype), 0.1)
 
 
-# --- a level for each image ------------------------------------------------------------------------------------------
+# --- a level for each image ---
 
 
 def levels(*values, dtype=torch.float32):
@@ -195,3 +200,19 @@ def test_one_bad_level_among_good_ones_is_refused(bad, place):
     else:
         with pytest.raises(ValueError, match=r"std is a standard deviation: .*>= 0"):
             gaussian(torch.zeros(3, 1, 2, 2), levels(*values))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bits_are_enough_for_images_but_not_for_the_draw(dtype):
+    images = torch.full((1_000_000,), 0.5, dtype=dtype)
+    noisy = salt_and_pepper(images, 0.001, seeded(0))
+    assert noisy.dtype == gaussian(images[:9], 0.1).dtype == dtype
+    assert_share(noisy == 1, 0.0005)
+    assert_share(noisy == 0, 0.0005)
+
+
+def test_the_same_numbers_for_every_type_up_to_rounding():
+    images = torch.rand(1000, generator=seeded(1))
+    for function in (salt_and_pepper, gaussian):
+        whole, half = (function(x, 0.3, seeded(0)) for x in (images, images.bfloat16()))
+        assert torch.allclose(whole, half.float(), atol=0.01)

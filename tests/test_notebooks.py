@@ -23,7 +23,9 @@ def name(path):
 
 def text_of(output):
     data = output.get("data", {})
-    return "".join(output.get("text", "")) + "".join(value for key, value in data.items() if key.startswith("text/"))
+    return "".join(output.get("text", "")) + "".join(
+        value for key, value in data.items() if key.startswith("text/")
+    )
 
 
 @pytest.fixture(params=NOTEBOOKS + SOLUTIONS, ids=name)
@@ -39,7 +41,9 @@ def notebook(request):
 
 def latent_maps(book):
     outputs = [output for cell in code_cells(book) for output in cell.outputs]
-    return [output for output in outputs if "latent-map" in output.get("data", {}).get("text/html", "")]
+    return [
+        output for output in outputs if "latent-map" in output.get("data", {}).get("text/html", "")
+    ]
 
 
 def code_cells(book):
@@ -47,11 +51,15 @@ def code_cells(book):
 
 
 def checked(book):
-    return [cell for cell in code_cells(book) if "nbval-check-output" in cell.metadata.get("tags", [])]
+    return [
+        cell for cell in code_cells(book) if "nbval-check-output" in cell.metadata.get("tags", [])
+    ]
 
 
 def test_executed_in_order_from_a_fresh_kernel(notebook):
-    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+    assert [cell.execution_count for cell in code_cells(notebook)] == list(
+        range(1, len(code_cells(notebook)) + 1)
+    )
 
 
 def test_outputs_are_clean(notebook):
@@ -60,8 +68,13 @@ def test_outputs_are_clean(notebook):
             assert output.output_type != "error"
             assert output.get("name") != "stderr"
             assert not re.search(r"Traceback|Warning|/home/|/Users/|[A-Z]:\\", text_of(output))
-            assert not any(str(folder) in text_of(output) for folder in (ROOT, Path.home(), tempfile.gettempdir()))
-            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})  # dead without its kernel
+            assert not any(
+                str(folder) in text_of(output)
+                for folder in (ROOT, Path.home(), tempfile.gettempdir())
+            )
+            assert "application/vnd.jupyter.widget-view+json" not in output.get(
+                "data", {}
+            )  # dead without its kernel
     assert "widgets" not in notebook.metadata
 
 
@@ -75,7 +88,9 @@ def test_checked_cells_print_something_and_no_long_decimals(notebook):
     for cell in checked(notebook):
         text = "".join(text_of(output) for output in cell.outputs)
         assert text.strip(), cell.source
-        assert not re.search(r"\d\.\d{5}", text), text  # rounded: another processor must print the same
+        assert not re.search(r"\d\.\d{5}", text), (
+            text
+        )  # rounded: another processor must print the same
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
@@ -85,7 +100,11 @@ def test_exercises_wait_for_the_student_and_the_solutions_are_right(path):
     if solutions.parent.exists():  # a teacher may hand out the practical without them
         files.append((solutions, "right."))
     for file, verdict in files:
-        cells = [cell for cell in checked(nbformat.read(file, as_version=4)) if "exercises.check_" in cell.source]
+        cells = [
+            cell
+            for cell in checked(nbformat.read(file, as_version=4))
+            if "exercises.check_" in cell.source
+        ]
         lines = ["".join(text_of(output) for output in cell.outputs).strip() for cell in cells]
         assert len(lines) == 3
         for number, line in enumerate(lines, start=1):
@@ -99,7 +118,9 @@ def test_every_figure_is_described_and_every_slider_has_a_question(path):
     for i, cell in enumerate(book.cells):
         if cell.cell_type != "code":
             continue
-        following = next((later.source for later in book.cells[i + 1 :] if later.cell_type == "markdown"), "")
+        following = next(
+            (later.source for later in book.cells[i + 1 :] if later.cell_type == "markdown"), ""
+        )
         interactive = "_explorer(" in cell.source or "latent_map(" in cell.source
         if not interactive and any("image/png" in o.get("data", {}) for o in cell.outputs):
             assert re.match(r"\*The (figure|picture) shows\*", following), cell.source

@@ -26,8 +26,12 @@ def run(path: Path) -> NotebookNode:
     """The notebook of a file, with the outputs of a new kernel; the file stays as it is."""
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=900, resources=folder, store_widget_state=False, record_timing=False).execute()
-    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # one line for a progress bar, not one a tick
+    NotebookClient(
+        notebook, timeout=900, resources=folder, store_widget_state=False, record_timing=False
+    ).execute()
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(
+        notebook, {}
+    )  # one line for a progress bar, not one a tick
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)

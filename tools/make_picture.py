@@ -29,7 +29,9 @@ NOISE_STEPS = 12  # of four presses of a key
 def of_map(browser):
     """Pictures of the first map of notebook 04 while the cursor walks; it starts at a face."""
     cells = nbformat.read(NOTEBOOKS / "04_emoji_vae.ipynb", as_version=4).cells
-    output = next(cell for cell in cells if cell.source.startswith("widgets.latent_map(")).outputs[0]
+    output = next(cell for cell in cells if cell.source.startswith("widgets.latent_map(")).outputs[
+        0
+    ]
     page = browser.new_page(viewport={"width": SIZE[0] + 16, "height": SIZE[1] + 16})
     page.set_content(output.data["text/html"])
     frame = page.frames[1]

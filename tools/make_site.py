@@ -78,7 +78,9 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
         if f"solutions/{name}" in notebooks:
             links["Solutions"] = f"solutions/{name}"
         up = "../" * name.count("/")
-        nav = " · ".join(f'<a href="{up}{target}.html">{text}</a>' for text, target in links.items())
+        nav = " · ".join(
+            f'<a href="{up}{target}.html">{text}</a>' for text, target in links.items()
+        )
         write(folder / f"{name}.html", page(described(notebook), nav))
     cells = [
         "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move "
@@ -87,7 +89,9 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
         aim, minutes = (paragraph(first, word) for word in PARAGRAPHS)
-        cells.append(f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}")
+        cells.append(
+            f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}"
+        )
         if solutions in notebooks:
             cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
     index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
@@ -99,8 +103,12 @@ def check_sources(notebooks: Mapping[str, NotebookNode]) -> None:
     for name, notebook in notebooks.items():
         first = notebook.cells[0]
         if first.cell_type != "markdown" or not first.source.startswith("# "):
-            raise ValueError(f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}")
-        missing = [word for word in PARAGRAPHS if "/" not in name and not paragraph(first.source, word)]
+            raise ValueError(
+                f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}"
+            )
+        missing = [
+            word for word in PARAGRAPHS if "/" not in name and not paragraph(first.source, word)
+        ]
         if missing:
             raise ValueError(
                 f"{name}: expected paragraphs {' and '.join(PARAGRAPHS)} in the first cell, no {missing[0]}"
@@ -126,7 +134,9 @@ def page(notebook, nav):
     sections = re.findall(r'<h2 id="(.+?)".*?>(.+?)</h2>', body, re.DOTALL)
     if sections and nav:
         texts = [(name, BeautifulSoup(heading, "html.parser").text) for name, heading in sections]
-        entries = "".join(f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in texts)
+        entries = "".join(
+            f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in texts
+        )
         nav += f"<details><summary>Sections</summary><ul>{entries}</ul></details>"
     return PAGE.format(title=html.escape(title(notebook)), style=style, nav=nav, body=body)
 
@@ -141,7 +151,9 @@ def with_mathml(markdown):
         mathml = convert(block or inline, display="block" if block else "inline")
         if block or len(inline) > LONG:  # what may scroll can be reached with the keyboard
             mathml = mathml.replace("<math", '<math tabindex="0"', 1)
-        return mathml.replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")  # no Markdown in it
+        return (
+            mathml.replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
+        )  # no Markdown in it
 
     return re.sub(r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$]+?)\$", one, markdown, flags=re.DOTALL)
 
@@ -156,11 +168,24 @@ def described(notebook):
             continue
         cell.metadata = cell.metadata.copy()
         if "_explorer(" in cell.source:
-            cell.metadata["alt"] = "Sliders' picture as it is at first; the question below says what to look for."
-            cells.append(new_markdown_cell("*A still picture. Run the notebook to move its sliders.*"))
+            cell.metadata["alt"] = (
+                "Sliders' picture as it is at first; the question below says what to look for."
+            )
+            cells.append(
+                new_markdown_cell("*A still picture. Run the notebook to move its sliders.*")
+            )
         else:
-            text = next((later.source for later in notebook.cells[i + 1 :] if later.cell_type == "markdown"), "")
-            shows = re.match(r"\*The (?:figure|picture) shows\*.*?[.:](?=\s|$)", text, flags=re.DOTALL)
+            text = next(
+                (
+                    later.source
+                    for later in notebook.cells[i + 1 :]
+                    if later.cell_type == "markdown"
+                ),
+                "",
+            )
+            shows = re.match(
+                r"\*The (?:figure|picture) shows\*.*?[.:](?=\s|$)", text, flags=re.DOTALL
+            )
             if shows:  # without one the check below complains
                 cell.metadata["alt"] = re.sub(r"\s+", " ", re.sub(r"[*$`\\{}]", "", shows[0]))
     notebook.cells = cells
@@ -177,7 +202,10 @@ def picture(notebook):
     """The picture with sliders that has most to show (in bytes), for the index; nothing if there is none."""
     pictures = [picture_of(cell) or "" for cell in notebook.cells if "_explorer(" in cell.source]
     png = max(pictures, key=len, default="").strip()
-    return png and f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png})"
+    return (
+        png
+        and f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png})"
+    )
 
 
 def title(notebook):
@@ -196,7 +224,9 @@ def problems(folder: Path) -> list[str]:
         name = file.relative_to(folder).as_posix()
         if file.stat().st_size > MOST_BYTES:
             found.append(f"{name}: {file.stat().st_size} bytes")
-        found += [f"{name}: {problem}" for problem in problems_of(file.read_text(encoding="utf-8"), file)]
+        found += [
+            f"{name}: {problem}" for problem in problems_of(file.read_text(encoding="utf-8"), file)
+        ]
     return found or ([] if (folder / "index.html").exists() else [f"no pages in {folder.name}"])
 
 
@@ -206,7 +236,14 @@ def problems_of(text, file):
         if not image.get("alt", "").strip() or image["alt"].startswith("No description"):
             yield f"no text for the picture {str(image)[:60]}"
     for tag in soup.find_all(True):
-        for attribute in ("src", "srcset", "poster", "data", "action", *(["href"] if tag.name == "link" else [])):
+        for attribute in (
+            "src",
+            "srcset",
+            "poster",
+            "data",
+            "action",
+            *(["href"] if tag.name == "link" else []),
+        ):
             if tag.get(attribute) and not tag[attribute].startswith("data:"):
                 yield f"asks for {tag[attribute]}"
         for style in (tag.get("style", ""), tag.text if tag.name == "style" else ""):
@@ -224,7 +261,11 @@ def problems_of(text, file):
         elif not address.scheme and not target.is_file():
             yield f"broken link to {link['href']}"
         elif not address.scheme and address.fragment:
-            there = soup if target == file else BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            there = (
+                soup
+                if target == file
+                else BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            )
             if not there.find(id=unquote(address.fragment)):
                 yield f"broken link to {link['href']}"
 
@@ -235,13 +276,18 @@ def read(folder: Path = ROOT / "notebooks") -> dict[str, NotebookNode]:
 
 
 def names(folder):
-    return [file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("[0-9]*.ipynb"))]
+    return [
+        file.relative_to(folder).with_suffix("").as_posix()
+        for file in sorted(folder.rglob("[0-9]*.ipynb"))
+    ]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the notebooks as web pages into a folder.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--saved", action="store_true", help="with the outputs as they are saved; run nothing")
+    parser.add_argument(
+        "--saved", action="store_true", help="with the outputs as they are saved; run nothing"
+    )
     arguments, books = parser.parse_args(), read()
     check_sources(books)
     if not arguments.saved:

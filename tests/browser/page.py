@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
-RUN_TIMEOUT = 40 * 60_000  # milliseconds for all cells; a busy computer can take four times as long as an idle one
+RUN_TIMEOUT = (
+    40 * 60_000
+)  # milliseconds for all cells; a busy computer can take four times as long as an idle one
 
 # Runs in the page. A "picture" is one number for all the pixels beside a slider, or null while an image loads.
 PROBE = """
@@ -100,7 +102,9 @@ def chromium() -> str | None:
 @contextmanager
 def start_browser(path: str):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[f"--{option}" for option in OPTIONS])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=[f"--{option}" for option in OPTIONS]
+        )
         yield browser
         browser.close()
 
@@ -162,12 +166,21 @@ class Notebook:
 
     def problems(self) -> list[str]:
         """All that went wrong so far: in the cells, in the page, and in callbacks, whose errors JupyterLab hides."""
-        errors = [output["evalue"] for cell in self.cells() for output in cell["outputs"] if "evalue" in output]
-        broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.text_content())
+        errors = [
+            output["evalue"]
+            for cell in self.cells()
+            for output in cell["outputs"]
+            if "evalue" in output
+        ]
+        broken = ["a widget is not shown"] * (
+            "Error displaying widget" in self.panel.text_content()
+        )
         return self.page_errors + errors + self.page.evaluate("probe.problems") + broken
 
     def sliders(self) -> list["Slider"]:
-        return [Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()]
+        return [
+            Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()
+        ]
 
 
 class Slider:
@@ -206,7 +219,9 @@ class Slider:
         """Press a key. Does the slider move, and how many milliseconds (at most `wait`) until another picture?"""
         self.knob.evaluate("(k, wait) => probe.watch(k, wait)", wait)
         self.page.keyboard.press(key)
-        return self.knob.evaluate("async k => probe.moved() ? [true, await probe.change] : [false, null]")
+        return self.knob.evaluate(
+            "async k => probe.moved() ? [true, await probe.change] : [false, null]"
+        )
 
     def go(self, place: str) -> None:
         """Go to "min", "middle" or "max", by key or click."""
@@ -219,7 +234,9 @@ class Slider:
     def go_back_to(self, start: str) -> None:
         """Go to the value `start`, from the smallest value upwards."""
         self.go("min")
-        while float(self.aria("text")) < float(start) - 1e-9 and self.press("ArrowRight", wait=0)[0]:
+        while (
+            float(self.aria("text")) < float(start) - 1e-9 and self.press("ArrowRight", wait=0)[0]
+        ):
             pass
         self.picture()
 

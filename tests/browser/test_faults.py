@@ -99,7 +99,11 @@ def test_a_sound_explorer_has_no_faults(lab, browser):
         ("if image.value: return", "", "the same picture"),
         ("slider.description = ' '", "", "a slider without a visible label"),
         ("print('a line')", "", "shown nowhere: a line"),
-        ("if change: get_ipython().set_parent(parent); print('a line')", ELSEWHERE, "in another cell: a line"),
+        (
+            "if change: get_ipython().set_parent(parent); print('a line')",
+            ELSEWHERE,
+            "in another cell: a line",
+        ),
         ("import matplotlib.pyplot as plt; plt.figure(dpi=5)", "", "shown nowhere: <Figure"),
         ("pass", SUBSHELL, "other threads than the main one"),
     ],

@@ -44,7 +44,9 @@ MODELS = {"letters": letter_model, "2": lambda: vae(2), "3": lambda: vae(3), "6"
 
 def make_map(name, **options):
     model = MODELS[name]()
-    return model, widgets.latent_map(model, *((LETTERS, LABELS) if name == "letters" else (EMOJI, NAMES)), **options)
+    return model, widgets.latent_map(
+        model, *((LETTERS, LABELS) if name == "letters" else (EMOJI, NAMES)), **options
+    )
 
 
 @pytest.fixture
@@ -69,7 +71,9 @@ def open_map(browser, tmp_path):
         return frame
 
     yield open_map
-    problems = [problem for context in contexts for page in context.pages for problem in page.problems]
+    problems = [
+        problem for context in contexts for page in context.pages for problem in page.problems
+    ]
     for context in contexts:
         context.close()
     assert problems == []
@@ -93,9 +97,13 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     model, latent_map = make_map(name)
     frame = open_map(latent_map)
     low, high = torch.tensor(latent_map.data["bounds"]).T
-    codes = low + torch.rand(500, len(low), generator=torch.Generator().manual_seed(1)) * (high - low)
+    codes = low + torch.rand(500, len(low), generator=torch.Generator().manual_seed(1)) * (
+        high - low
+    )
     codes = torch.cat([codes, torch.tensor(latent_map.data["codes"])])
-    decoded = torch.tensor(frame.evaluate("codes => codes.map(code => [...latentMap.decode(code)])", codes.tolist()))
+    decoded = torch.tensor(
+        frame.evaluate("codes => codes.map(code => [...latentMap.decode(code)])", codes.tolist())
+    )
     with torch.no_grad():
         exact = torch.sigmoid(model.decode(codes))
     assert exact.std() > 0.1  # pixels differ: an empty picture would prove nothing
@@ -108,7 +116,9 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     else:
         distance, index = evaluation.rms_distances(exact, images).min(dim=1)
     distances = torch.tensor([nearest["distance"] for nearest in found], dtype=torch.float32)
-    assert torch.allclose(distances, distance.float(), atol=0.003)  # images travel with 256 grey values
+    assert torch.allclose(
+        distances, distance.float(), atol=0.003
+    )  # images travel with 256 grey values
     same = torch.tensor([nearest["index"] for nearest in found]) == index
     assert same.float().mean() > 0.995
 
@@ -195,7 +205,10 @@ def test_mouse(open_map):
     frame = open_map(latent_map)
     box, mouse = frame.locator("#map").bounding_box(), frame.page.mouse
     scale = box["width"] / 420
-    at = lambda z1, z2: (box["x"] + scale * (26 + 380 * z1), box["y"] + scale * (14 + 380 * (1 - z2)))  # noqa: E731
+    at = lambda z1, z2: (
+        box["x"] + scale * (26 + 380 * z1),
+        box["y"] + scale * (14 + 380 * (1 - z2)),
+    )  # noqa: E731
     mouse.move(*at(0.25, 0.75))
     assert numbers(frame) != [0.25, 0.75]
     mouse.down()
@@ -219,18 +232,26 @@ def test_touch_on_a_small_screen(open_map):
     frame = open_map(latent_map, has_touch=True, viewport={"width": 320, "height": 640})
     box = frame.locator("#map").bounding_box()
     assert 200 < box["width"] <= 320
-    frame.page.touchscreen.tap(box["x"] + box["width"] * (26 + 190) / 420, box["y"] + box["width"] * (14 + 190) / 420)
+    frame.page.touchscreen.tap(
+        box["x"] + box["width"] * (26 + 190) / 420, box["y"] + box["width"] * (14 + 190) / 420
+    )
     assert numbers(frame) == pytest.approx([0.5, 0.5], abs=0.01)
     for one in (frame, frame.page):
         assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")  # no scroll bar of its own
+    assert frame.evaluate(
+        "document.documentElement.scrollHeight <= innerHeight"
+    )  # no scroll bar of its own
     assert frame.evaluate("document.getAnimations().length") == 0
 
 
 @pytest.mark.parametrize("width", [320, 500, 760, 1200])
 def test_the_map_is_square(open_map, width):
     _, latent_map = make_map("6")
-    box = open_map(latent_map, viewport={"width": width, "height": 800}).locator("#map").bounding_box()
+    box = (
+        open_map(latent_map, viewport={"width": width, "height": 800})
+        .locator("#map")
+        .bounding_box()
+    )
     assert box["width"] == pytest.approx(box["height"], abs=1)
 
 
@@ -280,11 +301,21 @@ def test_a_plane_of_six_dimensions(open_map):
     start = numbers(frame)
     held = frame.locator("#held input")
     assert held.count() == 4
-    assert frame.locator("#held label").all_inner_texts()[0].strip() == f"z1 (code, no unit): {start[0]:.2f}"
+    assert (
+        frame.locator("#held label").all_inner_texts()[0].strip()
+        == f"z1 (code, no unit): {start[0]:.2f}"
+    )
     frame.locator("#map").focus()
     frame.page.keyboard.press("ArrowRight")
     before, moved = picture(frame), numbers(frame)
-    assert [a != b for a, b in zip(start, moved, strict=True)] == [False, True, False, False, False, False]
+    assert [a != b for a, b in zip(start, moved, strict=True)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     held.nth(2).focus()  # z4
     frame.page.keyboard.press("End")
     assert numbers(frame)[3] == pytest.approx(latent_map.data["bounds"][3][1], abs=0.05)
@@ -292,7 +323,9 @@ def test_a_plane_of_six_dimensions(open_map):
     assert frame.evaluate("document.activeElement.type") == "range"  # the slider keeps the focus
 
     frame.locator("#up").select_option(label="z2")  # the same as to the right: they change places
-    assert frame.evaluate("['right', 'up'].map(id => document.getElementById(id).selectedIndex + 1)") == [5, 2]
+    assert frame.evaluate(
+        "['right', 'up'].map(id => document.getElementById(id).selectedIndex + 1)"
+    ) == [5, 2]
     frame.locator("#right").select_option(label="z1")
     assert frame.locator("#held label").count() == 4
     frame.locator("#images").select_option(index=3)
@@ -320,7 +353,9 @@ def test_the_basins_are_those_of_the_decoder(open_map):
     found = torch.tensor(frame.evaluate("[...cells.index]")).long()
     ground = torch.tensor(frame.evaluate("[...cells.far]"))
     least = distances.min(dim=1).values
-    right = distances.gather(1, found.unsqueeze(1)).squeeze(1) == least  # two letters may be equally near
+    right = (
+        distances.gather(1, found.unsqueeze(1)).squeeze(1) == least
+    )  # two letters may be equally near
     assert right.float().mean() > 0.998  # a thin strip inside of a coarse cell may be missed
     assert (ground == (least > 0).float()).float().mean() > 0.998
     assert len(found.unique()) > 5
@@ -357,19 +392,30 @@ def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
         iframe = page.locator(".latent-map iframe")
         frame = iframe.element_handle().content_frame()
         frame.evaluate("latentMap.ready")
-        assert iframe.bounding_box()["height"] == pytest.approx(frame.evaluate("document.body.scrollHeight"), abs=12)
+        assert iframe.bounding_box()["height"] == pytest.approx(
+            frame.evaluate("document.body.scrollHeight"), abs=12
+        )
         page.evaluate("probe.kernel().shutdown()")
 
         frame.locator("#map").click()
         before = where(frame), page.evaluate("probe.cells()")
-        for key in ["ArrowDown", "ArrowUp", "d", "d", "a", "x"]:  # commands of JupyterLab: next cell, delete, add
+        for key in [
+            "ArrowDown",
+            "ArrowUp",
+            "d",
+            "d",
+            "a",
+            "x",
+        ]:  # commands of JupyterLab: next cell, delete, add
             page.keyboard.press(key)
         assert (where(frame), page.evaluate("probe.cells()")) == before
         page.keyboard.press("ArrowDown")
         assert where(frame) != before[0]
 
         dark = page.evaluate("document.body.dataset.jpThemeLight === 'false'")
-        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+        page.evaluate(
+            "jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })"
+        )
         page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
         frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
         assert not dark

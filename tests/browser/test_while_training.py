@@ -50,7 +50,9 @@ def test_a_slider_moved_during_training_changes_nothing(lab, browser):
         slider.hold("ArrowRight")
         before, moves = slider.picture(), 0
         notebook.run(cell=1, wait=False)
-        notebook.page.wait_for_function("/loss/.test(probe.cells()[1].outputs[0]?.text)")  # it trains
+        notebook.page.wait_for_function(
+            "/loss/.test(probe.cells()[1].outputs[0]?.text)"
+        )  # it trains
         slider.focus()
         while notebook.cells()[1]["state"] == "running":
             notebook.page.keyboard.press("ArrowRight")

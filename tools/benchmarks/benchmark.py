@@ -35,13 +35,17 @@ PARTS = {  # part: the script that measures it
 
 def measure(part: str):
     """The results of one part, from its last line of output."""
-    run = subprocess.run([sys.executable, PARTS[part], part], cwd=HERE, stdout=subprocess.PIPE, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, PARTS[part], part], cwd=HERE, stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(run.stdout.splitlines()[-1])[part]
 
 
 def table(results: dict) -> str:
     """The results as a Markdown table: what was measured, the ratio, the numbers behind it."""
-    rows = [line for part, lines in LINES.items() if part in results for line in lines(results[part])]
+    rows = [
+        line for part, lines in LINES.items() if part in results for line in lines(results[part])
+    ]
     text = "\n".join(f"| {what} | {ratio} | {numbers} |" for what, ratio, numbers in rows)
     return f"| what | ratio | measured |\n|---|---|---|\n{text}"
 
@@ -60,7 +64,8 @@ def of_letters(r):
     )
     if r["jax"]:
         pairs = [
-            f"{n}: {ours:.0f} and {jax:.0f}" for n, ours, jax in zip(r["seeds"], r["batched"], r["jax"], strict=True)
+            f"{n}: {ours:.0f} and {jax:.0f}"
+            for n, ours, jax in zip(r["seeds"], r["batched"], r["jax"], strict=True)
         ]
         yield (
             "against JAX, one `jit(vmap(scan))`, without its time to compile",
@@ -125,8 +130,14 @@ def of_imports(r):
 
 def of_notebooks(r):
     minutes, most = sum(n["minutes"] for n in r.values()), max(n["megabytes"] for n in r.values())
-    each = ", ".join(f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items())
-    yield "all notebooks, one after the other", f"{minutes:.1f} min, at most {most / 1024:.1f} GiB", each
+    each = ", ".join(
+        f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items()
+    )
+    yield (
+        "all notebooks, one after the other",
+        f"{minutes:.1f} min, at most {most / 1024:.1f} GiB",
+        each,
+    )
 
 
 def of_sliders(r):
@@ -142,7 +153,9 @@ def of_classroom(r):
     yield (
         "students who run notebook 02 at once on this computer",
         f"{r['4']['minutes'] / r['1']['minutes']:.1f} times the time for four",
-        "; ".join(f"{n}: {one['minutes']:.1f} min, {one['megabytes']} MB each" for n, one in r.items()),
+        "; ".join(
+            f"{n}: {one['minutes']:.1f} min, {one['megabytes']} MB each" for n, one in r.items()
+        ),
     )
 
 
@@ -165,18 +178,28 @@ def section(results: dict) -> str:
         f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, {computer['system']}, PyTorch "
         f'{computer["torch"]}. JAX is compared where it is installed: `.venv/bin/pip install -e ".[benchmark]"`.'
     )
-    pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items())
+    pictures = "\n\n".join(
+        f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items()
+    )
     return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
 
 
 def drawable(results: dict) -> dict:
     """The figures whose parts have been measured."""
-    return {name: figure for name, figure in FIGURES.items() if all(part in results for part in figure[1])}
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if all(part in results for part in figure[1])
+    }
 
 
 def marked(readme: str) -> tuple[str, str]:
     """What stands before and after the section. Raises ValueError if its marks are missing."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(BEGIN):
+    if (
+        readme.count(BEGIN) != 1
+        or readme.count(END) != 1
+        or readme.index(END) < readme.index(BEGIN)
+    ):
         raise ValueError(f"README.md: expected the marks {BEGIN} and {END}, once each")
     return readme[: readme.index(BEGIN)], readme[readme.index(END) + len(END) :]
 
@@ -193,8 +216,13 @@ def draw_cost(results: dict) -> Figure:
     curves = {"all at once (PyTorch)": (letters["seeds"], letters["batched"])}
     if letters["jax"]:
         curves["JAX"] = (letters["seeds"], letters["jax"])
-    curves["PyTorch loop, one after the other"] = (letters["seeds"], [letters["plain"]] * len(letters["seeds"]))
-    ax = plot_curves(curves, "networks", "µs for a network and epoch", ax=figure.add_subplot(), log=True)
+    curves["PyTorch loop, one after the other"] = (
+        letters["seeds"],
+        [letters["plain"]] * len(letters["seeds"]),
+    )
+    ax = plot_curves(
+        curves, "networks", "µs for a network and epoch", ax=figure.add_subplot(), log=True
+    )
     ax.set_xscale("log", base=2)
     ax.set_xticks(letters["seeds"], letters["seeds"])
     return figure
@@ -209,7 +237,10 @@ def draw_seconds(results: dict) -> Figure:
         curves = {}
         for name, title in names.items():
             points = results[part][name]["curve"] if part == "mnist" else results[part][name]
-            curves[title] = ([point["seconds"] for point in points], [point[key] for point in points])
+            curves[title] = (
+                [point["seconds"] for point in points],
+                [point[key] for point in points],
+            )
         plot_curves(curves, "seconds of training", label, ax=ax)
 
     networks = {"dense": "dense network", "U-Net": "U-Net"}
@@ -254,9 +285,15 @@ def has_chromium() -> bool:
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measure the practical, and write the table of the README.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; write the table from saved numbers")
+    parser = argparse.ArgumentParser(
+        description="Measure the practical, and write the table of the README."
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="measure nothing; write the table from saved numbers"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -268,7 +305,9 @@ def main():
     parts = arguments.parts or list(PARTS)
     if not arguments.readme:
         if "sliders" in parts and not has_chromium():
-            parser.error("sliders: expected a Chromium (see README, Tests), or the names of the other parts")
+            parser.error(
+                "sliders: expected a Chromium (see README, Tests), or the names of the other parts"
+            )
         computer = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
         if results.get("computer") != computer:
             results = {"computer": computer}  # without what another one has measured

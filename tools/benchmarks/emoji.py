@@ -30,8 +30,15 @@ def result(model, images):
     logits, mu, logvar = model(images)
     return {
         "mse": round(float((torch.sigmoid(logits) - images).square().mean()), 5),
-        "pca": round(float((evaluation.pca_reconstruction(images, model.latent_dim) - images).square().mean()), 5),
-        "kl": [round(value, 3) for value in training.kl_divergence(mu, logvar).mean(dim=0).tolist()],
+        "pca": round(
+            float(
+                (evaluation.pca_reconstruction(images, model.latent_dim) - images).square().mean()
+            ),
+            5,
+        ),
+        "kl": [
+            round(value, 3) for value in training.kl_divergence(mu, logvar).mean(dim=0).tolist()
+        ],
     }
 
 
@@ -45,12 +52,19 @@ def main():
         loss = training.negative_elbo(1 / latent_dim)
         history = training.fit(model, batches, epochs=epochs, lr=1e-4, loss=loss, progress=False)
         runs.append(
-            {"sizes": sizes, "latent_dim": latent_dim, "activation": activation.__name__, "epochs": epochs}
+            {
+                "sizes": sizes,
+                "latent_dim": latent_dim,
+                "activation": activation.__name__,
+                "epochs": epochs,
+            }
             | {"updates": epochs * len(batches), "seconds": round(history.seconds)}
             | result(model, images)
         )
         print(runs[-1], flush=True)
-    text = json.dumps({"batch_size": 1, "lr": 1e-4, "beta": "1 / latent_dim", "attempts": runs}, indent=1)
+    text = json.dumps(
+        {"batch_size": 1, "lr": 1e-4, "beta": "1 / latent_dim", "attempts": runs}, indent=1
+    )
     write_atomically(data.DATA_FOLDER / "emoji_runs.json", text.encode())
 
 

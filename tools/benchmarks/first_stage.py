@@ -41,7 +41,9 @@ def main():
             metric_every=EVERY,
         )
         wrong = (ensemble.metric * len(images)).round().long().tolist()
-        networks.append({"sizes": sizes, "lr": lr, "epochs": ensemble.metric_epochs, "wrong_pixels": wrong})
+        networks.append(
+            {"sizes": sizes, "lr": lr, "epochs": ensemble.metric_epochs, "wrong_pixels": wrong}
+        )
     text = json.dumps({"loss": "mse", "seeds": list(SEEDS), "networks": networks})
     write_atomically(data.DATA_FOLDER / "first_stage.json", text.encode())
 

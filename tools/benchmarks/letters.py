@@ -50,7 +50,15 @@ def plain_loop(letters, epochs=EPOCHS):
     torch.manual_seed(0)
     tanh, sigmoid = nn.Tanh, nn.Sigmoid
     model = nn.Sequential(
-        *(nn.Linear(35, 17), tanh(), nn.Linear(17, 2), sigmoid(), nn.Linear(2, 17), tanh(), nn.Linear(17, 35))
+        *(
+            nn.Linear(35, 17),
+            tanh(),
+            nn.Linear(17, 2),
+            sigmoid(),
+            nn.Linear(2, 17),
+            tanh(),
+            nn.Linear(17, 35),
+        )
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=LR, betas=(0.9, 0.99))
     scheduler = training.warmup_cosine(epochs, min(WARMUP, epochs))(optimizer)
@@ -85,9 +93,13 @@ def numpy_loop(letters, epochs=NUMPY_EPOCHS, lr=0.005):
                 of_weights[i], of_biases[i] = np.outer(values[i], delta), delta
                 if i:
                     value = values[i]
-                    delta = (weights[i] @ delta) * ((1 - value**2) if i in (1, 3) else value * (1 - value))
+                    delta = (weights[i] @ delta) * (
+                        (1 - value**2) if i in (1, 3) else value * (1 - value)
+                    )
             n += 1
-            for each, gradient, m, v in zip(weights + biases, of_weights + of_biases, first, second, strict=True):
+            for each, gradient, m, v in zip(
+                weights + biases, of_weights + of_biases, first, second, strict=True
+            ):
                 m += (1 - 0.9) * (gradient - m)
                 v += (1 - 0.99) * (gradient**2 - v)
                 each -= lr * (m / (1 - 0.9**n)) / (np.sqrt(v / (1 - 0.99**n)) + 1e-8)
@@ -145,7 +157,9 @@ print(time.perf_counter() - start)
 def jax_scan(letters, count):
     """Seconds of `count` networks as one jit(vmap(scan)), without the time to compile; in a process of its own."""
     job = json.dumps([SIZES, count, EPOCHS, LR, WARMUP, letters.flatten(1).tolist()])
-    run = subprocess.run([sys.executable, "-c", JAX], input=job, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", JAX], input=job, capture_output=True, text=True, check=True
+    )
     return float(run.stdout)
 
 
@@ -172,8 +186,12 @@ def measure() -> dict:
     letters = data.load_letters().images
     has_jax = importlib.util.find_spec("jax") is not None
     ensemble(letters, 1, 50), plain_loop(letters, 50)  # the first steps are slower
-    memory = [added_memory(letters, n) for n in SEEDS]  # in rising order, before larger ones have widened the heap
-    rounds = {"plain": [], "numpy": []} | {(kind, n): [] for kind in ("batched", "jax") for n in SEEDS}
+    memory = [
+        added_memory(letters, n) for n in SEEDS
+    ]  # in rising order, before larger ones have widened the heap
+    rounds = {"plain": [], "numpy": []} | {
+        (kind, n): [] for kind in ("batched", "jax") for n in SEEDS
+    }
     for _ in range(ROUNDS):
         rounds["plain"].append(plain_loop(letters) / EPOCHS)
         rounds["numpy"].append(numpy_loop(letters) / NUMPY_EPOCHS)

@@ -33,8 +33,16 @@ OPTIMIZERS = {  # and the rates that are tried
     "Adam": (training.Adam, (0.001, 0.003, 0.01, 0.03)),
     "AdamW": (partial(torch.optim.AdamW, fused=True), (0.001, 0.003, 0.01, 0.03)),
 }
-SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5  # as in the notebook, from other first weights
-FAST = {"optimizer": partial(training.Adam, betas=(0.9, 0.99)), "bfloat16": training.bfloat16_is_fast()}
+SUBSET, EPOCHS, SEEDS, STD = (
+    20_000,
+    2,
+    range(2),
+    0.5,
+)  # as in the notebook, from other first weights
+FAST = {
+    "optimizer": partial(training.Adam, betas=(0.9, 0.99)),
+    "bfloat16": training.bfloat16_is_fast(),
+}
 
 
 def dense():
@@ -42,11 +50,20 @@ def dense():
 
 
 def train(model, images, std, epochs, lr, batch_size, seed=0, **settings):
-    batches = training.Batches(images, batch_size=batch_size, noise=partial(noise.gaussian, std=std), seed=seed)
+    batches = training.Batches(
+        images, batch_size=batch_size, noise=partial(noise.gaussian, std=std), seed=seed
+    )
     steps = epochs * len(batches)
     schedule = training.warmup_cosine(steps, steps // 5)
     return training.fit(
-        model, batches, epochs=epochs, lr=lr, scheduler=schedule, step_every_batch=True, progress=False, **settings
+        model,
+        batches,
+        epochs=epochs,
+        lr=lr,
+        scheduler=schedule,
+        step_every_batch=True,
+        progress=False,
+        **settings,
     )
 
 
@@ -55,7 +72,9 @@ def rates(images):
     left_out = images[-5000:]
     noisy = noise.gaussian(left_out, STD, torch.Generator().manual_seed(1))
     found = {}
-    for (loss_name, loss), (optimizer_name, (optimizer, tried)) in product(LOSSES.items(), OPTIMIZERS.items()):
+    for (loss_name, loss), (optimizer_name, (optimizer, tried)) in product(
+        LOSSES.items(), OPTIMIZERS.items()
+    ):
         scores = {}
         for lr in tried:
             values = []
@@ -63,7 +82,17 @@ def rates(images):
                 torch.manual_seed(100 + seed)
                 model = dense()
                 try:
-                    train(model, images[:SUBSET], STD, EPOCHS, lr, 128, seed, loss=loss, optimizer=optimizer)
+                    train(
+                        model,
+                        images[:SUBSET],
+                        STD,
+                        EPOCHS,
+                        lr,
+                        128,
+                        seed,
+                        loss=loss,
+                        optimizer=optimizer,
+                    )
                 except FloatingPointError:  # too high a rate: the loss is not a number any more
                     values.append(float("-inf"))
                     continue
@@ -72,7 +101,12 @@ def rates(images):
             scores[lr] = sum(values) / len(values)
         best = max(scores, key=scores.get)
         print(
-            loss_name, optimizer_name, {lr: round(score, 2) for lr, score in scores.items()}, "best", best, flush=True
+            loss_name,
+            optimizer_name,
+            {lr: round(score, 2) for lr, score in scores.items()},
+            "best",
+            best,
+            flush=True,
         )
         psnr = {str(lr): round(score, 2) for lr, score in scores.items()}
         found[f"{loss_name} {optimizer_name}"] = {"best": best, "psnr": psnr}
@@ -86,7 +120,10 @@ def seeds(images):
     noisy = noise.gaussian(test, STD, torch.Generator().manual_seed(1000))
     read = classifier(images, data.load_mnist().labels)
     found = {}
-    for name, make_model, settings in (("dense", dense, (12, 0.012, 256)), ("U-Net", UNet, (6, 0.02, 128))):
+    for name, make_model, settings in (
+        ("dense", dense, (12, 0.012, 256)),
+        ("U-Net", UNet, (6, 0.02, 128)),
+    ):
         found[name] = {"bce": [], "psnr": [], "same digit": []}
         for seed in (11, 12, 13):
             torch.manual_seed(seed)
@@ -115,7 +152,14 @@ def classifier(images, labels):
     cross_entropy = partial(nn.functional.cross_entropy, reduction="none")
     schedule = training.warmup_cosine(2 * len(digits), warmup=100)
     training.fit(
-        model, digits, epochs=2, lr=0.005, loss=cross_entropy, scheduler=schedule, step_every_batch=True, progress=False
+        model,
+        digits,
+        epochs=2,
+        lr=0.005,
+        loss=cross_entropy,
+        scheduler=schedule,
+        step_every_batch=True,
+        progress=False,
     )
     return model
 
@@ -141,7 +185,12 @@ def epoch(images):
     """Seconds of one epoch of the dense network, three ways, side by side, batches of 256, the best of three."""
     with tempfile.TemporaryDirectory() as folder:
         loader = usual_loader(folder, 256)
-        times = {"DataLoader": [], "from memory": [], "from memory, bfloat16": [], "products alone": []}
+        times = {
+            "DataLoader": [],
+            "from memory": [],
+            "from memory, bfloat16": [],
+            "products alone": [],
+        }
         for _ in range(3):
             times["DataLoader"].append(usual_epoch(loader, dense()))
             for name, bfloat16 in (("from memory", False), ("from memory, bfloat16", True)):
@@ -157,7 +206,9 @@ def epoch(images):
 def usual_loader(folder, batch_size):
     """The DataLoader of most tutorials, which reads one picture after the other. Unpacks the files into `folder`."""
     shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", Path(folder) / "MNIST" / "raw")
-    pictures = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
+    pictures = MNIST(
+        folder, download=True, transform=ToTensor()
+    )  # finds the files, and unpacks them
     return DataLoader(pictures, batch_size=batch_size, shuffle=True)
 
 
@@ -176,9 +227,14 @@ def usual_epoch(loader, model):
 
 def _products(model, n, repeats=30):
     """Seconds of the matrix products of one training step: outputs, gradients of weights, gradients of inputs."""
-    shapes = [layer.weight.shape for layer in (*model.encoder, *model.decoder) if isinstance(layer, nn.Linear)]
+    shapes = [
+        layer.weight.shape
+        for layer in (*model.encoder, *model.decoder)
+        if isinstance(layer, nn.Linear)
+    ]
     layers = [
-        (torch.randn(n, inside), torch.randn(outside, inside), torch.randn(n, outside)) for outside, inside in shapes
+        (torch.randn(n, inside), torch.randn(outside, inside), torch.randn(n, outside))
+        for outside, inside in shapes
     ]
     start = time.perf_counter()
     for _ in range(repeats):

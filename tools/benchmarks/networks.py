@@ -17,7 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from helpers import data, evaluation, noise, training
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder, sampling_noise
 
-NETWORKS = {"dense": (dense, 12, 0.012, 256), "U-Net": (UNet, 6, 0.02, 128)}  # epochs, rate, batch: of notebook 01
+NETWORKS = {
+    "dense": (dense, 12, 0.012, 256),
+    "U-Net": (UNet, 6, 0.02, 128),
+}  # epochs, rate, batch: of notebook 01
 ROUNDS = 2
 DRAWS = 20  # of the codes, for -ELBO
 
@@ -28,7 +31,10 @@ def mnist() -> dict:
     With numbers of 32 bits, and with 16 where the processor multiplies them in hardware (the notebook uses them there).
     """
     kinds = {"32": torch.float32} | ({"16": torch.bfloat16} if FAST["bfloat16"] else {})
-    images, results = data.load_mnist().images, {"gflops": {bits: round(gflops(kind)) for bits, kind in kinds.items()}}
+    images, results = (
+        data.load_mnist().images,
+        {"gflops": {bits: round(gflops(kind)) for bits, kind in kinds.items()}},
+    )
     for name, (make_model, epochs, lr, batch_size) in NETWORKS.items():
         with tempfile.TemporaryDirectory() as folder:
             loader = usual_loader(folder, batch_size)
@@ -36,7 +42,14 @@ def mnist() -> dict:
         ours = {
             bits: min(
                 train(
-                    make_model(), images, STD, 1, lr, batch_size, optimizer=FAST["optimizer"], bfloat16=bits == "16"
+                    make_model(),
+                    images,
+                    STD,
+                    1,
+                    lr,
+                    batch_size,
+                    optimizer=FAST["optimizer"],
+                    bfloat16=bits == "16",
                 ).seconds
                 for _ in range(ROUNDS)
             )
@@ -46,7 +59,10 @@ def mnist() -> dict:
         results[name] = {
             "usual": round(usual, 1),
             "ours": {bits: round(seconds, 1) for bits, seconds in ours.items()},
-            "products": {bits: round(operations / speed / 1e9, 1) for bits, speed in results["gflops"].items()},
+            "products": {
+                bits: round(operations / speed / 1e9, 1)
+                for bits, speed in results["gflops"].items()
+            },
             "curve": curve(make_model, images, epochs, lr, batch_size),
         }
     return results
@@ -82,8 +98,13 @@ def curve(make_model, images, epochs, lr, batch_size):
             return
         spent = time.perf_counter() - clock[0]
         logits = evaluation.predict(model, noisy)
-        bce, psnr = training.bce(logits, test).mean(), evaluation.psnr(torch.sigmoid(logits), test).mean()
-        points.append({"seconds": round(spent, 1), "bce": round(bce.item(), 4), "psnr": round(psnr.item(), 2)})
+        bce, psnr = (
+            training.bce(logits, test).mean(),
+            evaluation.psnr(torch.sigmoid(logits), test).mean(),
+        )
+        points.append(
+            {"seconds": round(spent, 1), "bce": round(bce.item(), 4), "psnr": round(psnr.item(), 2)}
+        )
         clock[0] += time.perf_counter() - clock[0] - spent  # measuring is not training
 
     train(model, images, STD, epochs, lr, batch_size, on_epoch=measure, **FAST)
@@ -94,7 +115,9 @@ def denoiser() -> dict:
     """The last networks of notebook 03: wrong pixels as a multiple of those of Bayes' rule, mean of four networks."""
     torch.set_num_threads(1)
     letters = data.load_letters().images
-    make_model = partial(Autoencoder, [35, 128, 8, 128, 35], activation=nn.ReLU, code_activation=nn.Identity)
+    make_model = partial(
+        Autoencoder, [35, 128, 8, 128, 35], activation=nn.ReLU, code_activation=nn.Identity
+    )
     ensemble = training.fit_ensemble(
         *(make_model, range(4), letters, letters),
         epochs=5000,
@@ -110,7 +133,11 @@ def denoiser() -> dict:
         clean = letters.repeat(2000, 1, 1, 1)
         noisy = noise.salt_and_pepper(clean, p, torch.Generator().manual_seed(1001))
         wrong = evaluation.pixel_errors(ensemble(noisy), clean).float().mean()
-        bayes = evaluation.pixel_errors(evaluation.bayes_denoiser(noisy, letters, p) - 0.5, clean).float().mean()
+        bayes = (
+            evaluation.pixel_errors(evaluation.bayes_denoiser(noisy, letters, p) - 0.5, clean)
+            .float()
+            .mean()
+        )
         ratios[str(p)] = round(float(wrong / bayes), 2)
     return {"ratio_to_bayes": ratios, "seconds_for_4": round(ensemble.seconds, 1)}
 
@@ -123,7 +150,12 @@ def vae() -> dict:
     for d in (2, 3, 6):
         pca = float((evaluation.pca_reconstruction(emoji, d) - emoji).square().mean())
         ensemble, seconds, stages = None, 0.0, []
-        for share, updates, lr in [(0.006, 2000, 0.002), (0.06, 500, 0.001), (0.3, 500, 0.001), (1, 1500, 0.001)]:
+        for share, updates, lr in [
+            (0.006, 2000, 0.002),
+            (0.06, 500, 0.001),
+            (0.3, 500, 0.001),
+            (1, 1500, 0.001),
+        ]:
             ensemble = training.fit_ensemble(
                 partial(VariationalAutoencoder, [400, 300, 200, 100], d),
                 *(range(4), emoji, emoji),

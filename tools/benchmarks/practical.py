@@ -17,7 +17,9 @@ from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
-HELPERS = "from helpers import data, evaluation, exercises, models, noise, plotting, training, widgets"
+HELPERS = (
+    "from helpers import data, evaluation, exercises, models, noise, plotting, training, widgets"
+)
 USUAL = "import torch, matplotlib.pyplot, ipywidgets"
 PEAK = """
 import resource, sys
@@ -66,7 +68,9 @@ def classroom() -> dict:
     for count in STUDENTS:
         with ThreadPoolExecutor(count) as pool:
             runs = list(pool.map(run, [letters] * count))
-        results[str(count)] = {key: max(run[key] for run in runs) for key in ("minutes", "megabytes")}
+        results[str(count)] = {
+            key: max(run[key] for run in runs) for key in ("minutes", "megabytes")
+        }
     return results
 
 
@@ -85,14 +89,21 @@ def sliders() -> dict:
         slider = notebook.sliders()[0]
         slider.focus()
         slider.go("min")
-        times = {"slider": [time for _ in range(80) for _, time in [slider.press("ArrowRight", 500)] if time]}
+        times = {
+            "slider": [
+                time for _ in range(80) for _, time in [slider.press("ArrowRight", 500)] if time
+            ]
+        }
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
         frame.evaluate("latentMap.ready")
         frame.locator("#map").focus()
         basins(frame)
         shown, times["map"] = frame.evaluate(HOLD, 40)
     return {"shown_of_40": shown} | {
-        name: {"median": round(statistics.median(values)), "p95": round(sorted(values)[int(0.95 * len(values))])}
+        name: {
+            "median": round(statistics.median(values)),
+            "p95": round(sorted(values)[int(0.95 * len(values))]),
+        }
         for name, values in times.items()
     }
 
