@@ -1,9 +1,11 @@
-"""Run notebooks from top to bottom and save them with their outputs, as they are committed (`make notebooks`).
+"""Run notebooks from top to bottom and save them with their outputs, as they are committed (`make
+notebooks`).
 
     python tools/execute_notebooks.py NOTEBOOK...
 
-A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its still picture stays.
-Pictures are saved with a palette of 64 colours, which takes less than a third of the bytes.
+A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its
+still picture stays. Pictures are saved with a palette of 64 colours, which takes less than a third
+of the bytes.
 """
 
 import base64
@@ -12,12 +14,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+from files import write_atomically
 from nbclient import NotebookClient
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image
-
-from helpers.files import write_atomically
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -1,11 +1,13 @@
-"""The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
+"""The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a
+folder.
 
     python tools/make_site.py FOLDER [--saved]
 
 With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
-The pages ask no other host for anything, so they also work from a disk without network. Latent maps move in them;
-sliders need Python and are still pictures. At the end the pages are checked: links, texts for pictures, requests.
+The pages ask no other host for anything, so they also work from a disk without network. Latent maps
+move in them; sliders need Python and are still pictures. At the end the pages are checked: links,
+texts for pictures, requests.
 """
 
 import argparse
@@ -20,13 +22,12 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 from bs4 import BeautifulSoup
 from execute_notebooks import run
+from files import write_atomically
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
-
-from helpers.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 3_000_000  # of a page
@@ -36,11 +37,15 @@ CODE_STYLES = "xcode", "github-dark"  # light, dark
 EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0 }
+:root {
+  color-scheme: light dark;
+  --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0
+}
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --paper: #16181c; --soft: #24272d; --line: #8b9098; --link: #8cc4ff }
 }
-body { margin: 0; font: 17px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
+body { margin: 0; font: 17px/1.55 system-ui, sans-serif }
+body { color: var(--ink); background: var(--paper) }
 nav, main { max-width: 1000px; margin: 0 auto; padding: 8px 16px }
 a { color: var(--link) }
 p, li, h1, h2, h3 { max-width: 45em }
@@ -56,7 +61,8 @@ summary { cursor: pointer } .prompt { display: none }
 
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
 <style>{style}</style></head>
 <body>
 <nav>{nav}</nav>
@@ -69,7 +75,8 @@ PAGE = """<!doctype html>
 
 
 def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
-    """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without ending -> executed."""
+    """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without
+    ending -> executed."""
     lessons = [name for name in notebooks if "/" not in name]
     for name, notebook in notebooks.items():
         links = {"All notebooks": "index"}
@@ -83,15 +90,15 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
         )
         write(folder / f"{name}.html", page(described(notebook), nav))
     cells = [
-        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move "
-        "in these pages; to move the sliders and to do the exercises, run the notebooks in JupyterLab."
+        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. "
+        "The latent maps move in these pages; to move the sliders and to do the exercises, run the "
+        "notebooks in JupyterLab."
     ]
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
-        aim, minutes = (paragraph(first, word) for word in PARAGRAPHS)
-        cells.append(
-            f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}"
-        )
+        heading = f"## [{title(notebooks[name])}]({name}.html)"
+        parts = [paragraph(first, word) for word in PARAGRAPHS]
+        cells.append("\n\n".join([heading, picture(notebooks[name]), *parts]))
         if solutions in notebooks:
             cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
     index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
@@ -99,20 +106,17 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
 
 
 def check_sources(notebooks: Mapping[str, NotebookNode]) -> None:
-    """Raises ValueError if a notebook lacks what the pages need: it should be known before all of them are run."""
+    """Raises ValueError if a notebook lacks what the pages need: it should be known before all of
+    them are run."""
     for name, notebook in notebooks.items():
         first = notebook.cells[0]
         if first.cell_type != "markdown" or not first.source.startswith("# "):
             raise ValueError(
                 f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}"
             )
-        missing = [
-            word for word in PARAGRAPHS if "/" not in name and not paragraph(first.source, word)
-        ]
-        if missing:
-            raise ValueError(
-                f"{name}: expected paragraphs {' and '.join(PARAGRAPHS)} in the first cell, no {missing[0]}"
-            )
+        for word in PARAGRAPHS:
+            if "/" not in name and not paragraph(first.source, word):
+                raise ValueError(f"{name}: expected a paragraph {word} in the first cell, got none")
 
 
 def write(file, text):
@@ -142,7 +146,8 @@ def page(notebook, nav):
 
 
 def with_mathml(markdown):
-    """Formulas, $...$ and $$...$$, as MathML, which browsers draw by themselves; code in backticks stays."""
+    """Formulas, $...$ and $$...$$, as MathML, which browsers draw by themselves; code in backticks
+    stays."""
 
     def one(match):
         code, block, inline = match.groups()
@@ -159,7 +164,8 @@ def with_mathml(markdown):
 
 
 def described(notebook):
-    """The notebook with a text for each picture, taken from what stands below it, and a note that sliders are still."""
+    """The notebook with a text for each picture, taken from what stands below it, and a note that
+    sliders are still."""
     notebook = notebook.copy()
     cells = []
     for i, cell in enumerate(notebook.cells):
@@ -199,7 +205,8 @@ def picture_of(cell):
 
 
 def picture(notebook):
-    """The picture with sliders that has most to show (in bytes), for the index; nothing if there is none."""
+    """The picture with sliders that has most to show (in bytes), for the index; nothing if there is
+    none."""
     pictures = [picture_of(cell) or "" for cell in notebook.cells if "_explorer(" in cell.source]
     png = max(pictures, key=len, default="").strip()
     return (
@@ -218,7 +225,8 @@ def paragraph(text, word):
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the pages of a folder: broken links, pictures without a text, requests to a host, size."""
+    """What is wrong with the pages of a folder: broken links, pictures without a text, requests to
+    a host, size."""
     found = []
     for file in sorted(folder.rglob("*.html")):
         name = file.relative_to(folder).as_posix()
