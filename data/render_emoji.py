@@ -2,8 +2,9 @@
 
     python data/render_emoji.py FONT [SHEET]
 
-FONT is NotoColorEmoji.ttf (SIL Open Font License 1.1; Debian and Ubuntu: package fonts-noto-color-emoji). Each glyph is
-drawn in colour at the font's own size, put on black, turned into luminance (ITU-R 601) and scaled down, anti-aliased.
+FONT is NotoColorEmoji.ttf (SIL Open Font License 1.1; Debian and Ubuntu: package
+fonts-noto-color-emoji). Each glyph is drawn in colour at the font's own size, put on black, turned
+into luminance (ITU-R 601) and scaled down, anti-aliased.
 """
 
 import sys

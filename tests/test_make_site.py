@@ -1,4 +1,5 @@
-"""The web pages: made from the saved notebooks, complete, and the check of them finds what is wrong."""
+"""The web pages: made from the saved notebooks, complete, and the check of them finds what is
+wrong."""
 
 import re
 
@@ -54,10 +55,7 @@ def test_a_page_shows_all_of_its_notebook(site, name):
 
 def test_a_figure_is_described_by_the_text_below_it(site):
     texts = [image["alt"] for image in soup(site / "02_letter_autoencoder.html").find_all("img")]
-    assert (
-        "The picture shows the 32 letters in two rows of 16, black ink on white paper, each with its name above it."
-        in texts
-    )
+    assert any(text.startswith("The picture shows the 32 letters in two rows") for text in texts)
     assert not any(re.search(r"[$*\\`]", text) for text in texts)
 
 
@@ -81,8 +79,8 @@ WELL = "# 5 · More\n\n**Aim.** Learn.\n\n**Time.** An hour."
     [
         (new_code_cell("1"), "05_more: expected a first cell with a title, # ..., got '1'"),
         (new_markdown_cell("More"), "expected a first cell with a title"),
-        (new_markdown_cell(WELL.replace("**Aim.**", "Aim:")), r"no \*\*Aim.\*\*"),
-        (new_markdown_cell(WELL.replace("**Time.**", "Time:")), r"no \*\*Time.\*\*"),
+        (new_markdown_cell(WELL.replace("**Aim.**", "Aim:")), r"paragraph \*\*Aim.\*\*"),
+        (new_markdown_cell(WELL.replace("**Time.**", "Time:")), r"paragraph \*\*Time.\*\*"),
     ],
 )
 def test_a_notebook_that_does_not_fit_is_named_before_anything_runs(cell, message):
@@ -124,8 +122,9 @@ WRONG = {
     f"<p>{'x' * 3_000_000}</p>": "bytes",
 }
 RIGHT = (
-    '<h1 id="here">x</h1><a href="#here">x</a><a href="other.html#there">x</a><a href="https://arxiv.org/abs/1">x</a>'
-    '<img alt="a face" src="data:image/png;base64,AA=="><style>p { background: url(data:image/png;base64,A) }</style>'
+    '<h1 id="here">x</h1><a href="#here">x</a><a href="other.html#there">x</a>'
+    '<a href="https://arxiv.org/abs/1">x</a><img alt="a face" src="data:image/png;base64,AA==">'
+    "<style>p { background: url(data:image/png;base64,A) }</style>"
 )
 
 

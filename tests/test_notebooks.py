@@ -1,6 +1,7 @@
 """The notebooks as files: executed from top to bottom, small, clean, and with the checks in place.
 
-That they run, and still give the outputs that their texts rely on, is tested by nbval (see Makefile).
+That they run, and still give the outputs that their texts rely on, is tested by nbval (see
+Makefile).
 """
 
 import copy
@@ -103,7 +104,7 @@ def test_exercises_wait_for_the_student_and_the_solutions_are_right(path):
         cells = [
             cell
             for cell in checked(nbformat.read(file, as_version=4))
-            if "exercises.check_" in cell.source
+            if "checks.check_" in cell.source
         ]
         lines = ["".join(text_of(output) for output in cell.outputs).strip() for cell in cells]
         assert len(lines) == 3

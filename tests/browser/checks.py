@@ -1,4 +1,5 @@
-"""What must hold of the explorers and maps of an open notebook. Each check raises AssertionError."""
+"""What must hold of the explorers and maps of an open notebook. Each check raises
+AssertionError."""
 
 import re
 from pathlib import Path

@@ -121,11 +121,11 @@ def test_in_the_browser(lab, browser, code, cell, message):
 
 MAP = """
 import torch
-from helpers import data, models, widgets
+from helpers import data, models, page
 
 letters, labels = data.load_letters()
 torch.manual_seed(0)
-latent_map = widgets.latent_map(models.Autoencoder([35, 17, 2, 17, 35]), letters, labels)
+latent_map = page.latent_map(models.Autoencoder([35, 17, 2, 17, 35]), letters, labels)
 """
 
 
@@ -145,7 +145,7 @@ CELLS = {
     "a changed number": ("print(41 + 2)", "42\n", True),
     "a saved output is missing": ("print(41 + 1)", "", True),
     "a stack trace that is not compared": (
-        "import sys, traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()",
+        "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()",
         "",
         False,
     ),

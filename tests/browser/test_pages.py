@@ -1,4 +1,5 @@
-"""The web pages in a real browser, opened from disk without a network, on a large and on a small screen."""
+"""The web pages in a real browser, opened from disk without a network, on a large and on a small
+screen."""
 
 import pytest
 from checks import try_map

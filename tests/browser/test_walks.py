@@ -1,4 +1,5 @@
-"""Every notebook as a student opens it: *Run All* in JupyterLab, then each step of each slider by key.
+"""Every notebook as a student opens it: *Run All* in JupyterLab, then each step of each slider by
+key.
 
 With ``-s`` pytest also prints how long each slider takes from the key to the new picture.
 """
