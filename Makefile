@@ -17,6 +17,7 @@ lab: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy helpers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 $(NBVAL)
 
 test-long: $(READY)

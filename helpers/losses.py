@@ -114,4 +114,4 @@ def _squares_gradient(logits, images, factor):
     return torch.ops.aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
 
 
-FORMULAS = {bce: _bce_gradient, mse: _mse_gradient, _vae_loss: _vae_gradient}
+FORMULAS: dict = {bce: _bce_gradient, mse: _mse_gradient, _vae_loss: _vae_gradient}

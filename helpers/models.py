@@ -17,6 +17,9 @@ LETTER = (7, 5)  # height and width of a letter
 class _Dense(nn.Module):
     """What the two dense networks share: images of one shape, and codes that become images."""
 
+    encoder: nn.Sequential
+    decoder: nn.Sequential
+
     def __init__(self, pixels, latent_dim, shape):
         super().__init__()
         square = (math.isqrt(pixels), math.isqrt(pixels))

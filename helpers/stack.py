@@ -95,7 +95,7 @@ def _is_changed(module):
 class StackedLinear(nn.Module):
     """A Linear layer of S networks: weight (S, in, out), bias (S, 1, out)."""
 
-    def __init__(self, layers: Sequence[nn.Linear]):
+    def __init__(self, layers: Sequence):
         super().__init__()
         weight = torch.stack([layer.weight.detach().mT for layer in layers])
         bias = torch.stack([layer.bias.detach().unsqueeze(0) for layer in layers])
@@ -108,7 +108,7 @@ class StackedLinear(nn.Module):
 
     def member(self, i: int) -> nn.Linear:
         """The layer of the i-th network, a copy."""
-        layer = nn.Linear(*self.weight.shape[1:], device="meta")
+        layer = nn.Linear(self.weight.shape[1], self.weight.shape[2], device="meta")
         weight, bias = self.weight.detach()[i].mT.contiguous(), self.bias.detach()[i, 0].clone()
         layer.weight = nn.Parameter(weight, self.weight.requires_grad)
         layer.bias = nn.Parameter(bias, self.bias.requires_grad)
@@ -122,10 +122,10 @@ class Stack(nn.Module):
     images (N, 1, H, W) or codes (N, latent_dim), or with S in front one such set for each member.
     """
 
-    def __init__(self, models: Sequence[nn.Module]):
+    def __init__(self, models: Sequence):
         super().__init__()
-        self.network, self._members = copy.deepcopy(models[0]), len(models)
-        self.latent_dim = self.network.latent_dim
+        self.network: Autoencoder | VariationalAutoencoder = copy.deepcopy(models[0])
+        self._members, self.latent_dim = len(models), self.network.latent_dim
         for name, layer in models[0].named_modules():
             if type(layer) is nn.Linear:
                 layers = [model.get_submodule(name) for model in models]
@@ -190,7 +190,8 @@ class Backpropagation:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor, record: bool) -> Tensor | None:
-        codes, moments = self.encoder.forward(self.network.rows(self.stack.each(images, 4))), ()
+        codes = self.encoder.forward(self.network.rows(self.stack.each(images, 4)))
+        moments = tuple[Tensor, ...]()
         if isinstance(self.network, VariationalAutoencoder):
             mu, logvar = moments = codes.chunk(2, dim=-1)
             spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
@@ -211,7 +212,7 @@ class _Chain:
     """The layers of an encoder or a decoder, forwards and backwards."""
 
     def __init__(self, layers: nn.Sequential):
-        self.layers, self.outputs = list(layers), []
+        self.layers, self.outputs = list(layers), list[Tensor]()
         self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
         # Those of frozen weights are written, too, but nobody looks at them.
         self.grads = [[w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights]

@@ -49,7 +49,7 @@ def fit(
     *,
     epochs: int,
     lr: float = 1e-3,
-    loss: Callable[[Tensor, Tensor], Tensor] = bce,
+    loss: Callable[..., Tensor] = bce,
     noise: Callable[..., Tensor] | None = None,
     copies: int = 1,
     batch_size: int | None = None,
@@ -109,8 +109,8 @@ def fit(
     ):
         if not good:
             raise ValueError(message)
-    update = partial(_backward, model, loss, bfloat16)
-    if members:
+    update: Callable = partial(_backward, model, loss, bfloat16)
+    if isinstance(model, Stack):
         update = Backpropagation(model, loss)
         weights = [update.flat]
     optimizer = optimizer(weights, lr=lr)
@@ -129,7 +129,7 @@ def fit(
     for module in model.modules():
         if isinstance(module, VariationalAutoencoder):
             module.generator = generator
-    history = model.history = History()
+    history = model.history = History()  # type: ignore[assignment]
     epoch, best, best_weights, start = 0, math.inf, None, time.perf_counter()
     bar = tqdm(total=epochs, file=sys.stdout, mininterval=0.5, unit="epoch", disable=not progress)
     try:
@@ -246,5 +246,5 @@ def _warmup_cosine(steps, warmup, step):
 
 def bfloat16_is_fast() -> bool:
     """Whether this processor multiplies numbers of 16 bits (bfloat16) in hardware."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older PyTorch does not tell
+    known: dict = getattr(torch.cpu, "get_capabilities", dict)()  # an older PyTorch does not tell
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
