@@ -122,7 +122,7 @@ def test_every_figure_is_described_and_every_slider_has_a_question(path):
         following = next(
             (later.source for later in book.cells[i + 1 :] if later.cell_type == "markdown"), ""
         )
-        interactive = "_explorer(" in cell.source or "latent_map(" in cell.source
+        interactive = "explorer(" in cell.source or "latent_map(" in cell.source
         if not interactive and any("image/png" in o.get("data", {}) for o in cell.outputs):
             assert re.match(r"\*The (figure|picture) shows\*", following), cell.source
         if interactive:

@@ -47,7 +47,7 @@ def of_slider(browser):
     """Pictures of the noise slider at the beginning of notebook 03."""
     with open_notebook(the_lab(), browser, "notebooks/03_letter_denoiser.ipynb") as notebook:
         cells = nbformat.read(NOTEBOOKS / "03_letter_denoiser.ipynb", as_version=4).cells
-        last = next(i for i, cell in enumerate(cells) if "_explorer(" in cell.source)
+        last = next(i for i, cell in enumerate(cells) if "explorer(" in cell.source)
         for i, cell in enumerate(cells[: last + 1]):
             if cell.cell_type == "code":
                 notebook.run(i)
