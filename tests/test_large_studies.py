@@ -47,7 +47,7 @@ def test_the_script_is_short_and_gives_the_numbers_of_every_seed(script, with_pr
     assert all(len(wrong) == 64 for wrong in numbers.values())
     here = {"__name__": "study"}
     exec(SCRIPT, here)
-    assert here["train"]("bce", 0.05, range(32, 48)) == numbers["bce 0.05"][32:48]
+    assert here["train"](here["losses"].bce, 0.05, range(32, 48)) == numbers["bce 0.05"][32:48]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

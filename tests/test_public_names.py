@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_FOR_READING = ("page", "checks")  # of these only what is called from outside counts
 EXCEPTIONS = {
     "data.ImageSet": "what the loaders give: says what is in it",
+    "stack.StackedLinear": "a layer of a stack: says what its weights are",
     "training.History": "what `fit` gives: says what is in it",
     "widgets.Explorer": "what the explorers give",
     "models.Autoencoder(shape)": "without it images that are no square could not be learned",
@@ -112,7 +113,7 @@ def unused():
             for parameter, place in optional(arguments, skipped).items():
                 # `fit` is mostly called with settings kept in a dictionary
                 settings = keywords if function == "fit" else set()
-                if not {parameter, place} & (given | settings - {None}):
+                if not {parameter, place} & ((given | settings) - {None}):
                     yield f"{name}.{function}({parameter})"
 
 

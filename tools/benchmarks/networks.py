@@ -105,8 +105,9 @@ def denoiser() -> dict:
     mean of four networks."""
     torch.set_num_threads(1)
     letters, ratios = data.load_letters().images, {}
-    sizes, free = [35, 128, 8, 128, 35], {"activation": nn.ReLU, "code_activation": nn.Identity}
-    networks = from_seeds(partial(Autoencoder, sizes, **free), range(4))
+    sizes = [35, 128, 8, 128, 35]
+    make_model = partial(Autoencoder, sizes, activation=nn.ReLU, code_activation=nn.Identity)
+    networks = from_seeds(make_model, range(4))
     add_noise = partial(noise.salt_and_pepper, p=0.15)
     settings = steps(DENOISER_UPDATES, 0.01) | {"noise": add_noise, "copies": 16}
     history = training.fit(networks, letters, **settings)
