@@ -11,23 +11,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-MARKERS = [
-    marker.partition(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]
-]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]
+MARKERS = [marker.partition(":")[0] for marker in SETTINGS["ini_options"]["markers"]]
 TEST = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
 
 
 def against_schema(*files):
     """What `check-jsonschema` says; it brings the schema and needs no network."""
-    command = [
-        sys.executable,
-        "-m",
-        "check_jsonschema",
-        "--builtin-schema",
-        "vendor.github-workflows",
-    ]
-    return subprocess.run([*command, *files], capture_output=True, text=True)
+    schema = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    return subprocess.run([sys.executable, "-m", *schema, *files], capture_output=True, text=True)
 
 
 def missing(workflow: str) -> list[str]:
@@ -38,16 +30,13 @@ def missing(workflow: str) -> list[str]:
     for job in yaml.safe_load(workflow)["jobs"].values():
         for step in job["steps"]:
             command = step.get("run", "")
-            files = re.findall(
-                r"(?<!\S)(?!\.venv/)[\w.-]+/[\w./-]+", command
-            )  # .venv is made by `make`
+            # .venv is made by `make`
+            files = re.findall(r"(?<!\S)(?!\.venv/)[\w.-]+/[\w./-]+", command)
             files += filter(None, [step.get("with", {}).get("cache-dependency-path")])
             files += re.findall(r"hashFiles\('(.+?)'\)", str(step))
             found += [file for file in files if not (ROOT / file).exists()]
             found += [
-                target
-                for target in re.findall(r"\bmake ([\w-]+)", command)
-                if target not in targets
+                made for made in re.findall(r"\bmake ([\w-]+)", command) if made not in targets
             ]
             for expression in re.findall(r'pytest .*-m "(.+?)"', command):
                 words = re.findall(r"\w+", expression)
