@@ -49,7 +49,7 @@ def test_a_page_shows_all_of_its_notebook(site, name):
     assert len(page.find_all("iframe")) == len(maps)
     assert page.title.text == page.h1.text
     assert "$" not in "".join(part.text for part in page.find_all("p"))  # all formulas are MathML
-    stills = [cell for cell in code if "_explorer(" in cell.source]
+    stills = [cell for cell in code if "explorer(" in cell.source]
     assert page.text.count("Run the notebook to move its sliders") == len(stills)
 
 

@@ -99,7 +99,7 @@ def test_every_figure_is_described_and_every_slider_has_a_question(path):
     for cell in reversed(nbformat.read(path, as_version=4).cells):
         if cell.cell_type != "code":
             following = cell.source
-        elif "_explorer(" in cell.source or "latent_map(" in cell.source:
+        elif "explorer(" in cell.source or "latent_map(" in cell.source:
             assert following.startswith("**Question.**"), cell.source
         elif any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert re.match(r"\*The (figure|picture) shows\*", following), cell.source

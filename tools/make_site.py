@@ -173,7 +173,7 @@ def described(notebook):
         if not picture_of(cell):
             continue
         cell.metadata = cell.metadata.copy()
-        if "_explorer(" in cell.source:
+        if "explorer(" in cell.source:
             cell.metadata["alt"] = (
                 "Sliders' picture as it is at first; the question below says what to look for."
             )
@@ -207,7 +207,7 @@ def picture_of(cell):
 def picture(notebook):
     """The picture with sliders that has most to show (in bytes), for the index; nothing if there is
     none."""
-    pictures = [picture_of(cell) or "" for cell in notebook.cells if "_explorer(" in cell.source]
+    pictures = [picture_of(cell) or "" for cell in notebook.cells if "explorer(" in cell.source]
     png = max(pictures, key=len, default="").strip()
     return (
         png
