@@ -511,6 +511,8 @@ def test_wrong_arguments_are_refused_before_anything_happens(message, settings):
     before, model.history = weights(model), "that of another training"
     with pytest.raises(ValueError, match=message):
         fit(model, IMAGES, **({"epochs": 1} | settings))
+    with pytest.raises(ValueError, match="got 0 images, 0 targets"):
+        fit(model, IMAGES[:0], epochs=1)
     assert torch.equal(weights(model), before) and model.history == "that of another training"
 
 
