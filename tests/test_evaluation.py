@@ -1,6 +1,7 @@
 """The numbers that say how good a model is."""
 
 import math
+import re
 import subprocess
 import sys
 from itertools import product
@@ -59,14 +60,11 @@ def test_pixel_errors_against_a_loop(members):
     assert pixel_errors(1 - images.round(), images.round()).tolist() == [12] * 4
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 7, 4), (3, 1, 7, 5), (4, 35), (1, 7, 5)])
+@pytest.mark.parametrize("shape", [(4, 1, 7, 4), (3, 1, 7, 5), (4, 35), (1, 7, 5), (1, 1, 7, 5)])
 def test_pixels_of_another_shape_are_refused(shape):
     for function in (pixel_errors, psnr):  # also where they could be broadcast
-        with pytest.raises(ValueError, match=r"\(4, 1, 7, 5\)") as error:
+        with pytest.raises(ValueError, match=r"\(4, 1, 7, 5\).*" + re.escape(str(shape))):
             function(torch.zeros(shape), torch.zeros(4, 1, 7, 5))
-        assert str(shape) in str(error.value)
-    with pytest.raises(ValueError, match=r"got \(1, 1, 7, 5\)"):
-        psnr(torch.zeros(1, 1, 7, 5), torch.zeros(4, 1, 7, 5))
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1.01, "1.01"), (-0.01, "-0.01"), (7.0, "7.00")])
@@ -99,12 +97,12 @@ def test_predict_is_the_model_in_evaluation_mode_in_pieces():
 def test_predict_of_a_stack_and_of_a_vae_gives_logits():
     images = LETTERS.repeat(10, 1, 1, 1)
     stack = from_seeds(lambda: Autoencoder([35, 4, 35]), range(3))
-    expected = torch.stack([stack.member(i)(images) for i in range(3)])
-    assert torch.allclose(predict(stack, images), expected, atol=1e-5)
-    vaes = from_seeds(lambda: VariationalAutoencoder([35, 9], 2), range(2))
-    expected = torch.stack([vaes.member(i)(images)[0] for i in range(2)])
-    assert torch.allclose(predict(vaes, images), expected, atol=1e-5)
-    assert torch.allclose(predict(vaes.member(1), images), expected[1], atol=1e-5)
+    vaes = from_seeds(lambda: VariationalAutoencoder([35, 9], 2), range(3))
+    for i in range(3):
+        assert torch.allclose(predict(stack, images)[i], stack.member(i)(images), atol=1e-5)
+        expected = vaes.member(i)(images)[0]
+        for logits in (predict(vaes, images)[i], predict(vaes.member(i), images)):
+            assert torch.allclose(logits, expected, atol=1e-5)
 
 
 def test_psnr_by_hand_and_against_a_loop():
@@ -117,23 +115,15 @@ def test_psnr_by_hand_and_against_a_loop():
     assert np.allclose(psnr(pixels, IMAGES), 10 * np.log10(1 / errors))
 
 
-def edge(pixels, side=20):
-    """An upright edge from 0 to 1 that is smeared over so many pixels: (1, 1, side, side)."""
-    ramp = ((torch.arange(side, dtype=torch.float64) - 5) / pixels).clamp(0, 1)
-    return ramp.expand(1, 1, side, side)
-
-
 @pytest.mark.parametrize("k", [1, 2, 4, 10])
-def test_an_edge_smeared_over_k_pixels_counts_one_kth(k):
-    for turned in (edge(k), edge(k).mT, edge(k).flip(-1), 1 - edge(k)):
+def test_an_edge_smeared_over_k_pixels_counts_one_kth_and_every_image_alone(k):
+    ramp = ((torch.arange(20, dtype=torch.float64) - 5) / k).clamp(0, 1)
+    edge = ramp.expand(1, 1, 20, 20)
+    for turned in (edge, edge.mT, edge.flip(-1), 1 - edge):
         assert sharpness(turned).tolist() == pytest.approx([1 / 19 / k])  # 19 neighbours in a row
-
-
-def test_sharpness_counts_right_and_below_and_every_image_alone():
     chess = ((torch.arange(8).unsqueeze(1) + torch.arange(6)) % 2.0).expand(1, 1, 8, 6)
-    assert sharpness(chess).tolist() == [2]  # all neighbours differ by 1, to the right and below
     mixed = torch.cat([torch.full_like(chess, 0.3), chess, chess / 2])
-    assert sharpness(mixed).tolist() == pytest.approx([0, 2, 0.5])
+    assert sharpness(mixed).tolist() == pytest.approx([0, 2, 0.5])  # to the right and below
 
 
 # ---- intervals ---------------------------------------------------------------------------------
@@ -155,25 +145,17 @@ def test_the_t_interval_of_a_textbook():
         assert t_interval(values) == pytest.approx((1.58 - half, 1.58 + half), abs=1e-4)
     assert all(type(bound) is float for bound in t_interval(hours))
     assert t_interval(torch.tensor([2, 2, 2])) == (2, 2)
+    for bad in ([], [1.0], 1.0, [[1.0, 2.0]], [1.0, math.nan], [1.0, math.inf]):
+        with pytest.raises(ValueError, match="at least 2 finite numbers"):
+            t_interval(bad)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], 1.0, [[1.0, 2.0]], [1.0, math.nan], [1.0, math.inf]])
-def test_t_interval_refuses_values_that_make_no_sense(values):
-    with pytest.raises(ValueError, match="at least 2 finite numbers"):
-        t_interval(values)
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "expected"),
-    [
-        (0, 10, (0, 0.2775)),
-        (10, 10, (0.7225, 1)),
-        (81, 263, (0.2553, 0.3662)),  # the example of Newcombe (1998), Statistics in Medicine 17
-    ],
-)
-def test_wilson_interval_against_known_values(successes, trials, expected):
-    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-4)
-    for wrong in ((-1, trials), (trials + 1, trials), (0, 0)):
+def test_wilson_interval_against_known_values():
+    """The last is the example of Newcombe (1998), Statistics in Medicine 17."""
+    known = {(0, 10): (0, 0.2775), (10, 10): (0.7225, 1), (81, 263): (0.2553, 0.3662)}
+    for counts, expected in known.items():
+        assert wilson_interval(*counts) == pytest.approx(expected, abs=1e-4)
+    for wrong in ((-1, 10), (11, 10), (0, 0)):
         with pytest.raises(ValueError, match="must"):
             wilson_interval(*wrong)
 
@@ -212,8 +194,7 @@ def test_an_impossible_number_of_components_is_refused(latent_dim):
 def linear_objective(rows, encode, log_s, decode, beta):
     """-ELBO of a linear VAE, mean over its clouds in closed form: code N(x E, s^2), x^ = z D."""
     mu, variance = rows @ encode, (2 * log_s).exp()
-    squares = (mu @ decode - rows).square().sum(dim=1)
-    squares = squares + (variance * decode.square().sum(dim=1)).sum()
+    squares = (mu @ decode - rows).square().sum(dim=1) + variance @ decode.square().sum(dim=1)
     divergence = 0.5 * (mu.square() + variance - 1 - 2 * log_s)
     objective = 0.5 * squares.mean() + beta * divergence.sum(dim=1).mean()
     return objective, divergence.mean(dim=0), mu @ decode
@@ -222,11 +203,9 @@ def linear_objective(rows, encode, log_s, decode, beta):
 @pytest.mark.parametrize("beta", [0.02, 0.3])
 def test_the_best_linear_vae_is_what_training_finds(beta):
     rows = random_images(30, 6, seed=1) * torch.tensor([1.0, 0.8, 1.5, 0.3, 2.0, 0.5])
-    rows = rows - rows.mean(dim=0)
-    shapes, generator = ((6, 4), (4, 6)), torch.Generator().manual_seed(0)
-    encode, decode = (0.5 * torch.randn(s, generator=generator).to(rows) for s in shapes)
-    log_s = torch.zeros(4, dtype=rows.dtype, requires_grad=True)
-    weights = [encode.requires_grad_(), log_s, decode.requires_grad_()]
+    rows, generator = rows - rows.mean(dim=0), torch.Generator().manual_seed(0)
+    encode, decode = (torch.randn(s, generator=generator).to(rows) / 2 for s in ((6, 4), (4, 6)))
+    weights = [w.requires_grad_() for w in (encode, torch.zeros(4).to(rows), decode)]
     options = {"max_iter": 2000, "tolerance_grad": 1e-10, "line_search_fn": "strong_wolfe"}
     optimizer = torch.optim.LBFGS(weights, **options)
 
@@ -345,18 +324,18 @@ def test_rms_distances_of_every_pair():
         rms_distances(images, random_images(3, 1, 2, 3))
 
 
-def cloud(centre, count, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.tensor([centre, 0.0]) + torch.rand(count, 2, generator=generator)
-
-
 def test_precision_and_recall_of_generators_that_know_too_little_or_too_much():
-    left, right = cloud(0.0, 40, 1), cloud(50.0, 40, 2)
+    generator = torch.Generator().manual_seed(1)
+    left, right = (torch.rand(40, 2, generator=generator) + centre for centre in (0, 50))
     both = torch.cat([left, right])
     assert precision_recall(left, left) == (1, 1)
     assert precision_recall(left, right) == (0, 0)
     assert precision_recall(both, left + 0.001) == (1, 0.5)
     assert precision_recall(left, both) == (0.5, 1)
+    assert precision_recall(left[:4], right[:4]) == (0, 0)
+    for real, generated in ((3, 5), (5, 3)):
+        with pytest.raises(ValueError, match=f"at least 4 of each, got {real} and {generated}"):
+            precision_recall(left[:real], left[:generated])
 
 
 def test_precision_and_recall_by_hand():
@@ -380,13 +359,6 @@ def test_precision_and_recall_of_images_that_lie_on_the_edge_of_a_ball(seed):
 
     a, b = real.double().numpy(), generated.double().numpy()
     assert precision_recall(real, generated) == pytest.approx((exact(a, b), exact(b, a)))
-
-
-def test_precision_recall_needs_four_images_of_each():
-    assert precision_recall(torch.rand(4, 2), torch.rand(4, 2) + 9) == (0, 0)
-    for real, generated in ((3, 5), (5, 3)):
-        with pytest.raises(ValueError, match=f"at least 4 of each, got {real} and {generated}"):
-            precision_recall(torch.rand(real, 2), torch.rand(generated, 2))
 
 
 # ---- outliers ----------------------------------------------------------------------------------

@@ -32,9 +32,6 @@ def unpack(text):
 @given(st.lists(st.integers(-(2**31) + 1, 2**31 - 1)))
 def test_packed_numbers_come_back(numbers):
     assert unpack(page.pack(torch.tensor(numbers, dtype=torch.float64))).tolist() == numbers
-
-
-def test_numbers_too_large_to_pack():
     with pytest.raises(ValueError, match=r"below 2\^31 in size, got 2147483648"):
         page.pack(torch.tensor([2.0**31]))
 
@@ -84,20 +81,14 @@ def test_units_that_are_always_zero_stay_at_home_but_no_pixel_is_left_out():
     assert len(unpack(packed[-1]["bias"])) == 400
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        nn.Sequential(nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 4)),
-        nn.Sequential(nn.Conv2d(1, 1, 1)),
-        nn.Sequential(nn.Linear(2, 4, bias=False)),
-    ],
-)
-def test_layers_that_the_page_does_not_know(network):
-    with pytest.raises(ValueError, match="expected Linear layers, with biases, and Tanh, ReLU"):
-        page.pack_decoder(network, [(0.0, 1.0)] * 2)
-
-
-def test_weights_that_cannot_be_rounded(monkeypatch):
+def test_layers_that_the_page_does_not_know_and_weights_that_cannot_be_rounded(monkeypatch):
+    for layers in (
+        (nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 4)),
+        (nn.Conv2d(1, 1, 1),),
+        (nn.Linear(2, 4, bias=False),),
+    ):
+        with pytest.raises(ValueError, match="expected Linear layers, with biases, and Tanh, ReLU"):
+            page.pack_decoder(nn.Sequential(*layers), [(0.0, 1.0)] * 2)
     monkeypatch.setattr(page, "MOST_ERROR", -1)
     with pytest.raises(ValueError, match="can't be rounded"):
         page.pack_decoder(decoder((2, 17, 35), nn.Tanh), [(0.0, 1.0)] * 2)
@@ -154,11 +145,10 @@ def test_where_it_starts_and_what_it_shows():
         ({"start": (0.5,)}, "start: expected 2 numbers, got 1"),
         ({"start": (0.5, 1.5)}, r"expected a code on the map, within .*, got \[0.5, 1.5\]"),
         ({"start": (0.5, float("nan"))}, "start: expected a code on the map"),
-        ({"dimensions": (1, 1)}, "two different numbers from 1 to 2, got"),
-        ({"dimensions": (0, 1)}, "two different numbers from 1 to 2, got"),
-        ({"dimensions": (1, 2, 3)}, "two different numbers from 1 to 2, got"),
-        ({"dimensions": (1, 2, 1)}, "two different numbers from 1 to 2, got"),
-        ({"dimensions": (1.5, 2)}, "two different numbers from 1 to 2, got"),
+        *(
+            ({"dimensions": wrong}, "two different numbers from 1 to 2, got")
+            for wrong in ((1, 1), (0, 1), (1, 2, 3), (1, 2, 1), (1.5, 2))
+        ),
         ({"labels": ["a"]}, "expected 32 names.* got 1"),
     ],
 )
@@ -179,24 +169,22 @@ def test_other_models_codes_of_one_number_and_weights_that_are_not_finite_are_re
             page.latent_map(model, EMOJI, NAMES)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "of_vae", "of_autoencoder"),
-    [
-        (0.0, 1.0, (-0.5, 1.5), (0, 1)),
-        (0.3, 0.3, (-0.7, 1.3), (0, 1)),
-        (-0.1, 0.9, (-0.6, 1.4), (-0.25, 1.05)),
-        (0.1, 1.1, (-0.4, 1.6), (-0.05, 1.25)),
-        (-2.0, 2.0, (-2.6, 2.6), (-2.6, 2.6)),
-        (5.0, 5.0, (4, 6), (4.95, 5.05)),
-    ],
-)
-def test_the_bounds_hold_all_codes_and_those_of_a_vae_are_at_least_2_wide(
-    low, high, of_vae, of_autoencoder
-):
-    codes = torch.tensor([[low, 0.0], [high, 0.5]])
-    for model, expected in ((vae(2), of_vae), (Autoencoder([35, 2, 35]), of_autoencoder)):
-        (a, b), _ = code_bounds(model, codes)
+BOUNDS = {  # lowest and highest code: bounds of a VAE, and of an autoencoder
+    (0.0, 1.0): ((-0.5, 1.5), (0, 1)),
+    (0.3, 0.3): ((-0.7, 1.3), (0, 1)),
+    (-0.1, 0.9): ((-0.6, 1.4), (-0.25, 1.05)),
+    (0.1, 1.1): ((-0.4, 1.6), (-0.05, 1.25)),
+    (-2.0, 2.0): ((-2.6, 2.6), (-2.6, 2.6)),
+    (5.0, 5.0): ((4, 6), (4.95, 5.05)),
+}
+
+
+@pytest.mark.parametrize("codes", BOUNDS)
+def test_the_bounds_hold_all_codes_and_those_of_a_vae_are_at_least_2_wide(codes):
+    two = torch.tensor([[codes[0], 0.0], [codes[1], 0.5]])
+    for model, expected in zip((vae(2), Autoencoder([35, 2, 35])), BOUNDS[codes], strict=True):
+        (a, b), _ = code_bounds(model, two)
         assert (a, b) == pytest.approx(expected, abs=0.0101)
-        assert a <= low and high <= b
-    (_, (a, b)) = code_bounds(vae(2), codes)
+        assert a <= codes[0] and codes[1] <= b
+    (_, (a, b)) = code_bounds(vae(2), two)
     assert b - a >= 2

@@ -76,21 +76,20 @@ def pixels(explorer):
 def test_every_slider_moves_the_picture_over_its_whole_range(model, name):
     explorer = EXPLORERS[name](model)
     shape, figures = pixels(explorer).shape, plt.get_fignums()
-    for slider in parts(explorer, SLIDERS):
-        assert slider.description.endswith(")")  # the unit stands in brackets
+    for control in sorted(explorer.controls, key=lambda one: not isinstance(one, SLIDERS)):
+        if isinstance(control, ipywidgets.Button):
+            continue
+        if isinstance(control, SLIDERS):
+            assert control.description.endswith(")")  # the unit stands in brackets
+            middle = type(control.min)((control.min + control.max) / 2)
+            values = control.min, middle, control.max
+        else:
+            values = [value for _, value in control.options[:9]]
         seen = set()
-        middle = (slider.min + slider.max) / 2
-        for value in (slider.min, type(slider.min)(middle), slider.max):
-            slider.value = value
+        for control.value in values:
             seen.add(pixels(explorer).tobytes())
-            assert pixels(explorer).shape == shape  # nothing jumps
-        assert len(seen) == 3
-    for dropdown in parts(explorer, ipywidgets.Dropdown):
-        seen = set()
-        for _, value in dropdown.options[:9]:
-            dropdown.value = value
-            seen.add(pixels(explorer).tobytes())
-        assert len(seen) == min(9, len(dropdown.options))
+            assert pixels(explorer).shape == shape or control not in parts(explorer, SLIDERS)
+        assert len(seen) == len(values)
     assert plt.get_fignums() == figures
     bundle = explorer._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]) == explorer.picture.value
@@ -101,15 +100,10 @@ def test_every_slider_moves_the_picture_over_its_whole_range(model, name):
 def test_moves_make_no_new_widgets_and_leave_the_global_generator_alone(model, name, monkeypatch):
     explorer = EXPLORERS[name](model)
     made, init = [], ipywidgets.Widget.__init__
-
-    def count(self, *args, **kwargs):
-        made.append(self)
-        init(self, *args, **kwargs)
-
+    count = lambda self, *args, **kw: made.append(self) or init(self, *args, **kw)  # noqa: E731
     monkeypatch.setattr(ipywidgets.Widget, "__init__", count)
-    layout, state, moves = explorer.picture.layout, torch.get_rng_state(), 0
-    random = np.random.default_rng(0)
-    while moves < 75:  # of each, so 525 in all
+    layout, state, random = explorer.picture.layout, torch.get_rng_state(), np.random.default_rng(0)
+    for _ in range(25):
         for control in explorer.controls:
             if isinstance(control, ipywidgets.Button):
                 control.click()
@@ -117,7 +111,6 @@ def test_moves_make_no_new_widgets_and_leave_the_global_generator_alone(model, n
                 control.value = type(control.value)(random.uniform(control.min, control.max))
             else:
                 control.index = int(random.integers(len(control.options)))
-            moves += 1
     assert made == [] and explorer.picture.layout is layout
     assert torch.equal(torch.get_rng_state(), state)
     ipywidgets.IntSlider()
@@ -146,14 +139,8 @@ def test_an_explorer_of_ones_own():
     assert list(explorer.children) == [*controls, explorer.picture, explorer.text]
     controls[1].value, controls[0].value, controls[3].value = 4, 0, 1
     controls[2].click(), controls[2].click()
-    assert calls == [
-        (1, 2, 0, 0, 0.5),
-        (1, 4, 0, 0, 0.5),
-        (0, 4, 0, 0, 0.5),
-        (0, 4, 0, 1, 0.5),
-        (0, 4, 1, 1, 0.5),
-        (0, 4, 2, 1, 0.5),
-    ]
+    moves = [(1, 2, 0, 0), (1, 4, 0, 0), (0, 4, 0, 0), (0, 4, 0, 1), (0, 4, 1, 1), (0, 4, 2, 1)]
+    assert calls == [(*move, 0.5) for move in moves]
     assert explorer.text.value == "(0, 4, 2, 1, 0.5)" and pixels(explorer).shape == (5, 5, 3)
     assert [type(c) for c in controls[:2]] == [ipywidgets.Dropdown, ipywidgets.IntSlider]
     assert controls[4].readout_format == ".3f" and controls[4].step == 0.1
@@ -179,35 +166,41 @@ def test_a_failing_draw_shows_its_error_and_no_stale_picture_and_the_next_move_r
         widgets.explorer([widgets.slider("number (count)", 0, 9, 3, step=1)], draw)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda m: widgets.noise_explorer(IMAGES, LABELS[:31]), "expected 32 names.*got 31"),
-        (lambda m: widgets.noise_explorer(IMAGES, range(32)), "names, such as.*of type int"),
-        (lambda m: widgets.noise_explorer(IMAGES[:0], ()), "N >= 1, got shape"),
-        (lambda m: widgets.noise_explorer(IMAGES * np.nan, LABELS), "expected finite"),
-        (lambda m: widgets.noise_explorer(IMAGES.flatten(1), LABELS), r"got shape \(32, 35\)"),
-        (lambda m: widgets.noise_explorer(IMAGES, LABELS, start=32), "letter: .* below 32, got 32"),
-        (lambda m: widgets.noise_explorer(IMAGES, NUMBERS, start=-1), "from 0 to 31, got -1"),
-        (lambda m: widgets.noise_explorer(IMAGES, LABELS, level=1.5), "from 0 to 1.0, got 1.5"),
-        (lambda m: widgets.noise_explorer(IMAGES, LABELS, level=np.nan), "got nan"),
-        (lambda m: widgets.noise_explorer(IMAGES, LABELS, level=0, most=0), "from 0 to 0"),
-        (lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5, 1.5)), "z2.*from 0.0 to 1.0"),
-        (lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5,)), "got 2 and 1"),
-        (lambda m: widgets.latent_explorer(vae(3), EMOJI, NAMES, (0, 0)), "got 3 and 2"),
-        (lambda m: widgets.latent_explorer(vae(2), EMOJI * np.inf, NAMES, (0, 0)), "finite"),
-        (lambda m: widgets.interpolation_explorer(m, IMAGES, LABELS, ("b", "B")), "of the labels"),
-        (lambda m: widgets.dimension_explorer(m, IMAGES, LABELS), "expected a Variational"),
-        (lambda m: widgets.dimension_explorer(vae(2), EMOJI, NAMES[1:]), "expected 56 names"),
+WRONG = {
+    "noise_explorer": [
+        ((IMAGES, LABELS[:31]), "expected 32 names.*got 31"),
+        ((IMAGES, range(32)), "names, such as.*of type int"),
+        ((IMAGES[:0], ()), "N >= 1, got shape"),
+        ((IMAGES * np.nan, LABELS), "expected finite"),
+        ((IMAGES.flatten(1), LABELS), r"got shape \(32, 35\)"),
+        ((IMAGES, LABELS, {"start": 32}), "letter: .* below 32, got 32"),
+        ((IMAGES, NUMBERS, {"start": -1}), "from 0 to 31, got -1"),
+        ((IMAGES, LABELS, {"level": 1.5}), "from 0 to 1.0, got 1.5"),
+        ((IMAGES, LABELS, {"level": np.nan}), "got nan"),
+        ((IMAGES, LABELS, {"level": 0, "most": 0}), "from 0 to 0"),
     ],
-)
-def test_wrong_arguments_are_refused_when_the_explorer_is_made(model, make, message):
-    with pytest.raises(ValueError, match=message):
-        make(model)
+    "latent_explorer": [
+        ((None, IMAGES, LABELS, (0.5, 1.5)), "z2.*from 0.0 to 1.0"),
+        ((None, IMAGES, LABELS, (0.5,)), "got 2 and 1"),
+        ((vae(3), EMOJI, NAMES, (0, 0)), "got 3 and 2"),
+        ((vae(2), EMOJI * np.inf, NAMES, (0, 0)), "finite"),
+    ],
+    "interpolation_explorer": [((None, IMAGES, LABELS, ("b", "B")), "of the labels")],
+    "dimension_explorer": [
+        ((None, IMAGES, LABELS), "expected a Variational"),
+        ((vae(2), EMOJI, NAMES[1:]), "expected 56 names"),
+    ],
+}
 
 
-def test_a_network_that_has_diverged_is_refused(model):
-    model.encoder[0].weight.data[0, 0] = float("nan")
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_refused_when_the_explorer_is_made(model, name):
+    for arguments, message in WRONG[name]:
+        options = arguments[-1] if isinstance(arguments[-1], dict) else {}
+        given = [model if one is None else one for one in arguments if one is not options]
+        with pytest.raises(ValueError, match=message):
+            getattr(widgets, name)(*given, **options)
+    model.encoder[0].weight.data[0, 0] = float("nan")  # a network that has diverged
     with pytest.raises(ValueError, match="expected finite codes"):
         widgets.latent_explorer(model, IMAGES, LABELS, (0.5, 0.5))
 
@@ -254,13 +247,10 @@ def test_the_text_names_the_nearest_face_and_its_distance():
     model = vae(2)
     explorer = widgets.latent_explorer(model, EMOJI, NAMES, (0.5, 1.0))
     decoded = torch.sigmoid(model.decode(torch.tensor([[0.5, 1.0]])))
-    distances = (decoded - EMOJI).square().mean(dim=(1, 2, 3)).sqrt()
-    nearest = distances.argmin()
-    assert explorer.text.value == (
-        f"The nearest image of the set is {NAMES[nearest]}, at a distance of "
-        f"{distances.min():.3f} (root mean square)."
-    )
-    assert_shows(panel(explorer, 1, 200, 400, (20, 20)), light(EMOJI[nearest]))
+    least, i = (decoded - EMOJI).square().mean(dim=(1, 2, 3)).sqrt().min(dim=0)
+    expected = f"The nearest image of the set is {NAMES[i]}, at a distance of {least:.3f} (root"
+    assert explorer.text.value == f"{expected} mean square)."
+    assert_shows(panel(explorer, 1, 200, 400, (20, 20)), light(EMOJI[i]))
 
 
 def test_the_mark_moves_to_the_code(model):
@@ -303,19 +293,22 @@ def test_the_noisy_picture_is_the_image_with_this_noise(model):
     explorer = widgets.noise_explorer(IMAGES, LABELS, denoisers, level=0.3, start=5, seed=7)
     letter, kind, level, button = explorer.controls
     assert (letter.value, letter.description, level.value, level.max) == (5, "letter", 0.3, 1)
-    for k, (name, function) in enumerate(widgets.KINDS.items()):
-        for index, value in ((5, 0.0), (0, 0.25), (31, 1.0)):
-            letter.value, kind.value, level.value = index, k, value
-            image, generator = IMAGES[index : index + 1], torch.Generator().manual_seed(7)
-            noisy = function(image, value, generator=generator)
-            shown = [image, noisy, torch.sigmoid(model(noisy)), 5 * noisy - 2]
-            for i, expected in enumerate(shown):
-                assert_shows(panel(explorer, i), ink(expected))
-            assert explorer.text.value == f"{name}, level {value:.3f}, draw 1"
+
+    def check(name, draw):
+        image, generator = (
+            IMAGES[letter.value].unsqueeze(0),
+            torch.Generator().manual_seed(6 + draw),
+        )
+        noisy = widgets.KINDS[name](image, level.value, generator=generator)
+        for i, expected in enumerate([image, noisy, torch.sigmoid(model(noisy)), 5 * noisy - 2]):
+            assert_shows(panel(explorer, i), ink(expected))
+        assert explorer.text.value == f"{name}, level {level.value:.3f}, draw {draw}"
+
+    for kind.value, name in enumerate(widgets.KINDS):
+        for letter.value, level.value in ((5, 0.0), (0, 0.25), (31, 1.0)):
+            check(name, 1)
     button.click()
-    noisy = noise.salt_and_pepper(IMAGES[31:], 1.0, torch.Generator().manual_seed(8))
-    assert_shows(panel(explorer, 1), ink(noisy))
-    assert explorer.text.value.endswith("draw 2")
+    check(name, 2)
 
 
 def test_every_denoiser_gets_a_tensor_of_its_own_and_the_level():
@@ -334,27 +327,17 @@ def test_every_denoiser_gets_a_tensor_of_its_own_and_the_level():
 
 
 def test_captions_get_the_pixels_and_the_clean_image_and_a_line_each():
-    calls = []
-
-    def caption(pixels, image):
-        calls.append((pixels, image))
-        return "caption"
-
-    one, two = (
-        widgets.noise_explorer(IMAGES, LABELS, {"x": lambda x, level: 1 - x}, captions, start=4)
-        for captions in ([caption], [widgets.psnr_caption, caption])
-    )
-    assert len(calls) == 4
-    assert all(torch.equal(image, IMAGES[4:5]) for _, image in calls)
-    assert torch.allclose(calls[0][0], 1 - calls[1][0])
+    calls, denoisers = [], {"x": lambda noisy, level: 1 - noisy}
+    caption = lambda *args: calls.append(args) or "caption"  # noqa: E731
+    one = widgets.noise_explorer(IMAGES, LABELS, denoisers, [caption], start=4)
+    two = widgets.noise_explorer(IMAGES, LABELS, denoisers, [widgets.psnr_caption, caption])
+    assert len(calls) == 4 and torch.allclose(calls[0][0], 1 - calls[1][0])
+    assert [torch.equal(image, IMAGES[4:5]) for _, image in calls] == [True, True, False, False]
     assert len(pixels(two)) == len(pixels(one)) + 18
-
-
-def test_the_captions():
     image = torch.tensor([[[[0.0, 1.0, 1.0]]]])
     for values, wrong in (([0.4, 0.6, 1.0], 0), ([0.6, 0.6, 1.0], 1), ([-2.0, 3.0, 0.4], 1)):
-        caption = widgets.error_caption(torch.tensor(values).reshape(1, 1, 1, 3), image)
-        assert caption == f"wrong pixels: {wrong}"
+        shown = widgets.error_caption(torch.tensor(values).reshape(1, 1, 1, 3), image)
+        assert shown == f"wrong pixels: {wrong}"
     assert widgets.psnr_caption(image + 0.1, image) == "20.0 dB"
     assert widgets.psnr_caption(image, image) == "inf dB"
 
@@ -373,19 +356,17 @@ def test_the_sliders_of_the_dimensions_start_at_the_code_of_the_chosen_face():
     explorer = widgets.dimension_explorer(model, EMOJI, NAMES)
     (chooser, *sliders), (mu, logvar) = explorer.controls, model.encode(EMOJI)
     explorer.picture.observe(drawn.append, names="value")
-    for index in (8, 0):
-        chooser.value = index
-        code = mu[index].clamp(-3, 3).detach()
+    left = pictures.LINE_LEFT + pictures.LINE_WIDTH + 20
+    for chooser.value in (8, 0):
+        code = mu[chooser.value].clamp(-3, 3).detach()
         assert [slider.value for slider in sliders] == pytest.approx(code.tolist())
-        expected = torch.sigmoid(model.decode(code.unsqueeze(0)))
-        left = pictures.LINE_LEFT + pictures.LINE_WIDTH + 20
-        assert_shows(panel(explorer, 0, 160, left, (20, 20)), light(EMOJI[index]))
-        assert_shows(panel(explorer, 1, 160, left, (20, 20)), light(expected))
+        decoded = torch.sigmoid(model.decode(code.unsqueeze(0)))
+        for i, expected in enumerate((EMOJI[chooser.value], decoded)):
+            assert_shows(panel(explorer, i, 160, left, (20, 20)), light(expected))
     assert len(drawn) == 2  # one picture when all have moved, not one for each
-    divergences = kl_divergence(mu, logvar).mean(dim=0)
-    assert [slider.description for slider in sliders] == [
-        f"z{i} (its KL: {value:.2f} nats)" for i, value in enumerate(divergences, start=1)
-    ]
+    kl = kl_divergence(mu, logvar).mean(dim=0)
+    texts = [f"z{i} (its KL: {value:.2f} nats)" for i, value in enumerate(kl, start=1)]
+    assert [slider.description for slider in sliders] == texts
     assert {(slider.min, slider.max, slider.step) for slider in sliders} == {(-3, 3, 0.05)}
 
 
@@ -423,8 +404,8 @@ def test_a_curve_shows_losses_and_limits(screen):
     widgets.LiveCurve("BCE (nats)", {"the best": 0.1, "the mean image": 0.7})(history)
     (ax,) = screen.shown[0].axes
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
-    assert lines["training"] == losses and lines["validation"] == validation
-    assert lines["the best"] == [0.1, 0.1] and lines["the mean image"] == [0.7, 0.7]
+    limits = {"the best": [0.1, 0.1], "the mean image": [0.7, 0.7]}
+    assert lines == {"training": losses, "validation": validation} | limits
     assert list(ax.lines[0].get_xdata()) == [1, 11, 20]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
     assert len({(line.get_color(), str(line.get_linestyle())) for line in ax.lines}) == 4
@@ -433,10 +414,9 @@ def test_a_curve_shows_losses_and_limits(screen):
 
 
 def test_a_curve_is_drawn_once_a_second_and_at_the_end_whatever_the_time(screen):
-    live, history = widgets.LiveCurve("BCE (nats)"), History()
+    live, history, drawn = widgets.LiveCurve("BCE (nats)"), History(), []
     live(history)
     assert not screen.shown  # there is nothing to see yet
-    drawn = []
     for i in range(50):
         screen.now = 100 + 0.1 * i
         history.epochs.append(i + 1), history.loss.append(1 / (1 + i))
