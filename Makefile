@@ -1,7 +1,7 @@
 # make lab: open the practical.  make test: prove it.  make notebooks: run and save all notebooks, as they are committed.
 # make html: run all notebooks and write them as web pages into the folder html.
 # make benchmark: measure how good and how fast it is, and write the table of the README.
-# make test-long: the notebooks with other seeds and threads, without a network, on disks that fail.
+# make test-long: the notebooks with other seeds and threads, and without a network.
 # All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3
 LAB_OPTIONS ?=
@@ -17,6 +17,7 @@ lab: $(READY)
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy helpers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 $(NBVAL)
 
 test-long: $(READY)

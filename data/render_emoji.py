@@ -2,8 +2,9 @@
 
     python data/render_emoji.py FONT [SHEET]
 
-FONT is NotoColorEmoji.ttf (SIL Open Font License 1.1; Debian and Ubuntu: package fonts-noto-color-emoji). Each glyph is
-drawn in colour at the font's own size, put on black, turned into luminance (ITU-R 601) and scaled down, anti-aliased.
+FONT is NotoColorEmoji.ttf (SIL Open Font License 1.1; Debian and Ubuntu: package
+fonts-noto-color-emoji). Each glyph is drawn in colour at the font's own size, put on black, turned
+into luminance (ITU-R 601) and scaled down, anti-aliased.
 """
 
 import sys
@@ -30,7 +31,9 @@ def render_face(code_point, font):
     layer = Image.new("RGBA", face.size, (0, 0, 0, 0))
     ImageDraw.Draw(layer).text(corner, chr(code_point), font=font, embedded_color=True)
     face.alpha_composite(layer)
-    return face.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)  # "L" is luminance by ITU-R 601
+    return face.convert("L").resize(
+        (SIDE, SIDE), Image.Resampling.LANCZOS
+    )  # "L" is luminance by ITU-R 601
 
 
 def render_sheet(font_file):
@@ -45,4 +48,6 @@ def render_sheet(font_file):
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    render_sheet(sys.argv[1]).save(sys.argv[2] if len(sys.argv) == 3 else HERE / "emoji.png", optimize=True)
+    render_sheet(sys.argv[1]).save(
+        sys.argv[2] if len(sys.argv) == 3 else HERE / "emoji.png", optimize=True
+    )

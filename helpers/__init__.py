@@ -1,10 +1,13 @@
-"""Helpers for the autoencoder practical: data, noise, models, training, evaluation, plotting, widgets, exercises.
+"""Helpers for the autoencoder practical. Importing this package does no work.
 
-Import the module that you need, for example ``from helpers import data``, and before torch: see below.
+Import the module that you need, for example ``from helpers import data``. To read, in order: data,
+noise, losses, models, stack, training, evaluation, plotting, widgets. `page` holds instruments of
+the notebooks' pages, `checks` the checks of the exercises.
 """
 
 import os
 
-# Read once, when torch is loaded. PyTorch's threads (GNU OpenMP, on Linux) wait for each other by turning round and
-# round; on a busy computer that can take ten times as long as the work. So they turn briefly, then sleep.
+# Read once, when torch is loaded. PyTorch's threads (GNU OpenMP, on Linux) wait for each other by
+# turning round and round; on a busy computer that can take ten times as long as the work.
+# So they turn briefly, then sleep.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")

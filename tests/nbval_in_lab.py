@@ -1,4 +1,5 @@
-"""nbval on kernels that a JupyterLab owns, so that the browser finds each notebook as nbval left it.
+"""nbval on kernels that a JupyterLab owns, so that the browser finds each notebook as nbval left
+it.
 
 And what nbval lets pass: stack traces and warnings in cells whose output is not compared.
 """

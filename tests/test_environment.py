@@ -17,8 +17,8 @@ ONLY_CONDA = {"python", "pip"}
 
 def by_name(requirements):
     """Requirements such as "numpy>=2.0" as a dictionary from names to bounds."""
-    requirements = [Requirement(requirement) for requirement in requirements]
-    return {canonicalize_name(requirement.name): requirement.specifier for requirement in requirements}
+    requirements = map(Requirement, requirements)
+    return {canonicalize_name(one.name): one.specifier for one in requirements}
 
 
 @pytest.fixture(scope="module")
@@ -39,32 +39,31 @@ def conda(environment):
     return by_name(entry for entry in packages if not re.match(r"python\b", entry))
 
 
-def test_all_packages_come_from_conda_forge(environment):
+def test_all_packages_come_from_conda_forge_and_pip_installs_only_the_practical(environment):
     assert environment["channels"] == ["conda-forge"]
-    assert not any("::" in entry for entry in environment["dependencies"] if isinstance(entry, str))
-
-
-def test_pip_installs_only_the_practical_itself(environment):
-    assert [entry for entry in environment["dependencies"] if not isinstance(entry, str)] == [{"pip": ["-e ."]}]
+    names = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert not any("::" in name for name in names)
+    assert [entry for entry in environment["dependencies"] if entry not in names] == [
+        {"pip": ["-e ."]}
+    ]
 
 
 def test_the_packages_and_their_bounds_are_the_same(project, conda):
     """All that pip installs must be there; what only the tests need may be there."""
-
-    def as_conda(requirements):
-        return {CONDA_NAMES.get(name, name): bounds for name, bounds in by_name(requirements).items()}
-
-    needed, tests = as_conda(project["dependencies"]), as_conda(project["optional-dependencies"]["test"])
+    needed, tests = (
+        {CONDA_NAMES.get(name, name): bounds for name, bounds in by_name(packages).items()}
+        for packages in (project["dependencies"], project["optional-dependencies"]["test"])
+    )
     found = {name: bounds for name, bounds in conda.items() if name not in ONLY_CONDA}
-    allowed = {name: bounds for name, bounds in {**tests, **needed}.items() if name in needed or name in found}
-    assert found == allowed
+    assert found == {name: tests[name] for name in found if name in tests} | needed
     assert "pip" in conda
 
 
 def test_python_has_an_exact_minor_version_that_is_allowed(environment, project):
-    entries = [entry for entry in environment["dependencies"] if isinstance(entry, str) and entry.startswith("python")]
-    assert len(entries) == 1 and re.fullmatch(r"python=3\.\d+", entries[0])
-    assert entries[0].removeprefix("python=") in SpecifierSet(project["requires-python"])
+    names = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    (python,) = [name for name in names if name.startswith("python")]
+    assert re.fullmatch(r"python=3\.\d+", python)
+    assert python.removeprefix("python=") in SpecifierSet(project["requires-python"])
 
 
 def test_ipykernel_stays_below_7(project, conda):

@@ -1,4 +1,5 @@
-"""The web pages: made from the saved notebooks, complete, and the check of them finds what is wrong."""
+"""The web pages: made from the saved notebooks, complete, and the check of them finds what is
+wrong."""
 
 import re
 
@@ -31,7 +32,12 @@ def test_the_index_leads_to_every_page_with_picture_aim_and_time(site):
     links = {link["href"] for link in index.find_all("a")}
     assert links == {f"{name}.html" for name in NOTEBOOKS}
     lessons = [name for name in NOTEBOOKS if "/" not in name]
-    assert len(index.find_all("img")) == index.text.count("Aim.") == index.text.count("Time.") == len(lessons)
+    assert (
+        len(index.find_all("img"))
+        == index.text.count("Aim.")
+        == index.text.count("Time.")
+        == len(lessons)
+    )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -43,16 +49,13 @@ def test_a_page_shows_all_of_its_notebook(site, name):
     assert len(page.find_all("iframe")) == len(maps)
     assert page.title.text == page.h1.text
     assert "$" not in "".join(part.text for part in page.find_all("p"))  # all formulas are MathML
-    stills = [cell for cell in code if "_explorer(" in cell.source]
+    stills = [cell for cell in code if "explorer(" in cell.source]
     assert page.text.count("Run the notebook to move its sliders") == len(stills)
 
 
 def test_a_figure_is_described_by_the_text_below_it(site):
     texts = [image["alt"] for image in soup(site / "02_letter_autoencoder.html").find_all("img")]
-    assert (
-        "The picture shows the 32 letters in two rows of 16, black ink on white paper, each with its name above it."
-        in texts
-    )
+    assert any(text.startswith("The picture shows the 32 letters in two rows") for text in texts)
     assert not any(re.search(r"[$*\\`]", text) for text in texts)
 
 
@@ -61,7 +64,9 @@ def test_a_page_leads_to_its_sections_the_next_notebook_and_the_solutions(site):
     links = [link["href"] for link in nav.find_all("a")]
     assert links[:2] == ["index.html", "03_letter_denoiser.html"]
     assert len(links) > 10
-    if any(name.startswith("solutions/") for name in NOTEBOOKS):  # a teacher may hand out the practical without them
+    if any(
+        name.startswith("solutions/") for name in NOTEBOOKS
+    ):  # a teacher may hand out the practical without them
         assert links[2] == "solutions/02_letter_autoencoder.html"
         assert soup(site / "solutions" / "04_emoji_vae.html").nav.a["href"] == "../index.html"
 
@@ -74,8 +79,8 @@ WELL = "# 5 · More\n\n**Aim.** Learn.\n\n**Time.** An hour."
     [
         (new_code_cell("1"), "05_more: expected a first cell with a title, # ..., got '1'"),
         (new_markdown_cell("More"), "expected a first cell with a title"),
-        (new_markdown_cell(WELL.replace("**Aim.**", "Aim:")), r"no \*\*Aim.\*\*"),
-        (new_markdown_cell(WELL.replace("**Time.**", "Time:")), r"no \*\*Time.\*\*"),
+        (new_markdown_cell(WELL.replace("**Aim.**", "Aim:")), r"paragraph \*\*Aim.\*\*"),
+        (new_markdown_cell(WELL.replace("**Time.**", "Time:")), r"paragraph \*\*Time.\*\*"),
     ],
 )
 def test_a_notebook_that_does_not_fit_is_named_before_anything_runs(cell, message):
@@ -117,8 +122,9 @@ WRONG = {
     f"<p>{'x' * 3_000_000}</p>": "bytes",
 }
 RIGHT = (
-    '<h1 id="here">x</h1><a href="#here">x</a><a href="other.html#there">x</a><a href="https://arxiv.org/abs/1">x</a>'
-    '<img alt="a face" src="data:image/png;base64,AA=="><style>p { background: url(data:image/png;base64,A) }</style>'
+    '<h1 id="here">x</h1><a href="#here">x</a><a href="other.html#there">x</a>'
+    '<a href="https://arxiv.org/abs/1">x</a><img alt="a face" src="data:image/png;base64,AA==">'
+    "<style>p { background: url(data:image/png;base64,A) }</style>"
 )
 
 

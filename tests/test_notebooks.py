@@ -1,6 +1,7 @@
 """The notebooks as files: executed from top to bottom, small, clean, and with the checks in place.
 
-That they run, and still give the outputs that their texts rely on, is tested by nbval (see Makefile).
+That they run, and still give the outputs that their texts rely on, is tested by nbval (see
+Makefile).
 """
 
 import copy
@@ -23,7 +24,8 @@ def name(path):
 
 def text_of(output):
     data = output.get("data", {})
-    return "".join(output.get("text", "")) + "".join(value for key, value in data.items() if key.startswith("text/"))
+    texts = [value for kind, value in data.items() if kind.startswith("text/")]
+    return "".join([*output.get("text", ""), *texts])
 
 
 @pytest.fixture(params=NOTEBOOKS + SOLUTIONS, ids=name)
@@ -39,7 +41,7 @@ def notebook(request):
 
 def latent_maps(book):
     outputs = [output for cell in code_cells(book) for output in cell.outputs]
-    return [output for output in outputs if "latent-map" in output.get("data", {}).get("text/html", "")]
+    return [one for one in outputs if "latent-map" in one.get("data", {}).get("text/html", "")]
 
 
 def code_cells(book):
@@ -47,64 +49,60 @@ def code_cells(book):
 
 
 def checked(book):
-    return [cell for cell in code_cells(book) if "nbval-check-output" in cell.metadata.get("tags", [])]
+    return [c for c in code_cells(book) if "nbval-check-output" in c.metadata.get("tags", [])]
 
 
-def test_executed_in_order_from_a_fresh_kernel(notebook):
-    assert [cell.execution_count for cell in code_cells(notebook)] == list(range(1, len(code_cells(notebook)) + 1))
+def test_executed_in_order_from_a_fresh_kernel_in_short_cells(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    longest = max((cell.source for cell in cells), key=lambda source: source.count("\n"))
+    assert longest.count("\n") < MOST_LINES, longest
 
 
 def test_outputs_are_clean(notebook):
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr"
-            assert not re.search(r"Traceback|Warning|/home/|/Users/|[A-Z]:\\", text_of(output))
-            assert not any(str(folder) in text_of(output) for folder in (ROOT, Path.home(), tempfile.gettempdir()))
-            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})  # dead without its kernel
+    folders = "|".join(re.escape(str(path)) for path in (ROOT, Path.home(), tempfile.gettempdir()))
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        assert output.output_type != "error" and output.get("name") != "stderr"
+        unwanted = rf"Traceback|Warning|/home/|/Users/|[A-Z]:\\|{folders}"
+        assert not re.search(unwanted, text_of(output))
+        # a view is dead without its kernel
+        assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
     assert "widgets" not in notebook.metadata
 
 
-def test_cells_are_short(notebook):
-    longest = max(code_cells(notebook), key=lambda cell: cell.source.count("\n"))
-    assert longest.source.count("\n") < MOST_LINES, longest.source
-
-
 def test_checked_cells_print_something_and_no_long_decimals(notebook):
+    """Rounded: another processor must print the same."""
     assert checked(notebook)
     for cell in checked(notebook):
-        text = "".join(text_of(output) for output in cell.outputs)
-        assert text.strip(), cell.source
-        assert not re.search(r"\d\.\d{5}", text), text  # rounded: another processor must print the same
+        text = "".join(map(text_of, cell.outputs))
+        assert text.strip() and not re.search(r"\d\.\d{5}", text), cell.source
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_exercises_wait_for_the_student_and_the_solutions_are_right(path):
     solutions = path.parent / "solutions" / path.name
-    files = [(path, "not yet")]
+    files = {path: "not yet"}
     if solutions.parent.exists():  # a teacher may hand out the practical without them
-        files.append((solutions, "right."))
-    for file, verdict in files:
-        cells = [cell for cell in checked(nbformat.read(file, as_version=4)) if "exercises.check_" in cell.source]
-        lines = ["".join(text_of(output) for output in cell.outputs).strip() for cell in cells]
-        assert len(lines) == 3
-        for number, line in enumerate(lines, start=1):
-            assert line.startswith(f"Exercise {number}:")
-            assert verdict in line
+        files[solutions] = "right."
+    for file, verdict in files.items():
+        cells = checked(nbformat.read(file, as_version=4))
+        exercises = [cell for cell in cells if "checks.check_" in cell.source]
+        assert len(exercises) == 3
+        for number, cell in enumerate(exercises, start=1):
+            line = "".join(map(text_of, cell.outputs)).strip()
+            assert line.startswith(f"Exercise {number}:") and verdict in line
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_every_figure_is_described_and_every_slider_has_a_question(path):
-    book = nbformat.read(path, as_version=4)
-    for i, cell in enumerate(book.cells):
+    following = ""
+    for cell in reversed(nbformat.read(path, as_version=4).cells):
         if cell.cell_type != "code":
-            continue
-        following = next((later.source for later in book.cells[i + 1 :] if later.cell_type == "markdown"), "")
-        interactive = "_explorer(" in cell.source or "latent_map(" in cell.source
-        if not interactive and any("image/png" in o.get("data", {}) for o in cell.outputs):
-            assert re.match(r"\*The (figure|picture) shows\*", following), cell.source
-        if interactive:
+            following = cell.source
+        elif "explorer(" in cell.source or "latent_map(" in cell.source:
             assert following.startswith("**Question.**"), cell.source
+        elif any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert re.match(r"\*The (figure|picture) shows\*", following), cell.source
 
 
 def test_helpers_comes_before_torch(notebook):

@@ -25,4 +25,6 @@ def test_the_script_renders_the_committed_sheet():
     with Image.open(DATA / "emoji.png") as picture:
         committed = np.asarray(picture, dtype=int)
     assert sheet.shape == committed.shape
-    assert np.abs(sheet - committed).max() <= 2  # grey levels of 255; room for another version of the scaler
+    assert (
+        np.abs(sheet - committed).max() <= 2
+    )  # grey levels of 255; room for another version of the scaler

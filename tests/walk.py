@@ -77,7 +77,9 @@ def _every_step(box, control):
     look(start)
     if len(places) > 1 and len(set(upwards)) == 1:
         problems.append("the same picture at all values")
-    wrong = [place for place, *two in zip(places, upwards, downwards, strict=True) if len({*two}) > 1]
+    wrong = [
+        place for place, *two in zip(places, upwards, downwards, strict=True) if len({*two}) > 1
+    ]
     if wrong:
         problems.append(f"another picture when it comes from the other side, at {wrong[:5]}")
     return [f"{control.description}: {problem}" for problem in dict.fromkeys(problems)]

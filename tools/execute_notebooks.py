@@ -1,9 +1,11 @@
-"""Run notebooks from top to bottom and save them with their outputs, as they are committed (`make notebooks`).
+"""Run notebooks from top to bottom and save them with their outputs, as they are committed (`make
+notebooks`).
 
     python tools/execute_notebooks.py NOTEBOOK...
 
-A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its still picture stays.
-Pictures are saved with a palette of 64 colours, which takes less than a third of the bytes.
+A slider's view is left out of the saved outputs: it could not be shown without its kernel. Its
+still picture stays. Pictures are saved with a palette of 64 colours, which takes less than a third
+of the bytes.
 """
 
 import base64
@@ -12,12 +14,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+from files import write_atomically
 from nbclient import NotebookClient
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image
-
-from helpers.files import write_atomically
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -26,8 +27,12 @@ def run(path: Path) -> NotebookNode:
     """The notebook of a file, with the outputs of a new kernel; the file stays as it is."""
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=900, resources=folder, store_widget_state=False, record_timing=False).execute()
-    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # one line for a progress bar, not one a tick
+    NotebookClient(
+        notebook, timeout=900, resources=folder, store_widget_state=False, record_timing=False
+    ).execute()
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(
+        notebook, {}
+    )  # one line for a progress bar, not one a tick
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)

@@ -1,9 +1,10 @@
-"""Make the animated picture of the README from the saved notebooks: a latent map, then the noise slider.
+"""Make the animated picture of the README from the saved notebooks: a latent map, then the noise
+slider.
 
     python tools/make_picture.py
 
-The map is taken from the saved output of notebook 04 as it is. For the slider, JupyterLab runs the first cells of
-notebook 03. Both are moved with keys in Chromium.
+The map is taken from the saved output of notebook 04 as it is. For the slider, JupyterLab runs the
+first cells of notebook 03. Both are moved with keys in Chromium.
 """
 
 import io
@@ -15,10 +16,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
+from files import write_atomically  # noqa: E402
 from lab import NOTEBOOKS, the_lab  # noqa: E402
 from page import chromium, open_notebook, start_browser  # noqa: E402
-
-from helpers.files import write_atomically  # noqa: E402
 
 PICTURE = ROOT / ".github" / "practical.gif"
 SIZE = (760, 440)
@@ -29,7 +29,7 @@ NOISE_STEPS = 12  # of four presses of a key
 def of_map(browser):
     """Pictures of the first map of notebook 04 while the cursor walks; it starts at a face."""
     cells = nbformat.read(NOTEBOOKS / "04_emoji_vae.ipynb", as_version=4).cells
-    output = next(cell for cell in cells if cell.source.startswith("widgets.latent_map(")).outputs[0]
+    output = next(cell for cell in cells if cell.source.startswith("page.latent_map(")).outputs[0]
     page = browser.new_page(viewport={"width": SIZE[0] + 16, "height": SIZE[1] + 16})
     page.set_content(output.data["text/html"])
     frame = page.frames[1]
@@ -47,7 +47,7 @@ def of_slider(browser):
     """Pictures of the noise slider at the beginning of notebook 03."""
     with open_notebook(the_lab(), browser, "notebooks/03_letter_denoiser.ipynb") as notebook:
         cells = nbformat.read(NOTEBOOKS / "03_letter_denoiser.ipynb", as_version=4).cells
-        last = next(i for i, cell in enumerate(cells) if "_explorer(" in cell.source)
+        last = next(i for i, cell in enumerate(cells) if "explorer(" in cell.source)
         for i, cell in enumerate(cells[: last + 1]):
             if cell.cell_type == "code":
                 notebook.run(i)

@@ -1,11 +1,13 @@
-"""The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a folder.
+"""The practical as web pages: `make html` runs all notebooks and writes them, with an index, into a
+folder.
 
     python tools/make_site.py FOLDER [--saved]
 
 With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
-The pages ask no other host for anything, so they also work from a disk without network. Latent maps move in them;
-sliders need Python and are still pictures. At the end the pages are checked: links, texts for pictures, requests.
+The pages ask no other host for anything, so they also work from a disk without network. Latent maps
+move in them; sliders need Python and are still pictures. At the end the pages are checked: links,
+texts for pictures, requests.
 """
 
 import argparse
@@ -20,13 +22,12 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 from bs4 import BeautifulSoup
 from execute_notebooks import run
+from files import write_atomically
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from pygments.formatters import HtmlFormatter
-
-from helpers.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 3_000_000  # of a page
@@ -36,11 +37,15 @@ CODE_STYLES = "xcode", "github-dark"  # light, dark
 EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0 }
+:root {
+  color-scheme: light dark;
+  --ink: #1a1a1a; --paper: #fff; --soft: #f4f4f4; --line: #767676; --link: #0050a0
+}
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --paper: #16181c; --soft: #24272d; --line: #8b9098; --link: #8cc4ff }
 }
-body { margin: 0; font: 17px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
+body { margin: 0; font: 17px/1.55 system-ui, sans-serif }
+body { color: var(--ink); background: var(--paper) }
 nav, main { max-width: 1000px; margin: 0 auto; padding: 8px 16px }
 a { color: var(--link) }
 p, li, h1, h2, h3 { max-width: 45em }
@@ -56,7 +61,8 @@ summary { cursor: pointer } .prompt { display: none }
 
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
 <style>{style}</style></head>
 <body>
 <nav>{nav}</nav>
@@ -69,7 +75,8 @@ PAGE = """<!doctype html>
 
 
 def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
-    """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without ending -> executed."""
+    """Write a page for each notebook, and an index. notebooks: path below `notebooks/`, without
+    ending -> executed."""
     lessons = [name for name in notebooks if "/" not in name]
     for name, notebook in notebooks.items():
         links = {"All notebooks": "index"}
@@ -78,16 +85,20 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
         if f"solutions/{name}" in notebooks:
             links["Solutions"] = f"solutions/{name}"
         up = "../" * name.count("/")
-        nav = " · ".join(f'<a href="{up}{target}.html">{text}</a>' for text, target in links.items())
+        nav = " · ".join(
+            f'<a href="{up}{target}.html">{text}</a>' for text, target in links.items()
+        )
         write(folder / f"{name}.html", page(described(notebook), nav))
     cells = [
-        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. The latent maps move "
-        "in these pages; to move the sliders and to do the exercises, run the notebooks in JupyterLab."
+        "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. "
+        "The latent maps move in these pages; to move the sliders and to do the exercises, run the "
+        "notebooks in JupyterLab."
     ]
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
-        aim, minutes = (paragraph(first, word) for word in PARAGRAPHS)
-        cells.append(f"## [{title(notebooks[name])}]({name}.html)\n\n{picture(notebooks[name])}\n\n{aim}\n\n{minutes}")
+        heading = f"## [{title(notebooks[name])}]({name}.html)"
+        parts = [paragraph(first, word) for word in PARAGRAPHS]
+        cells.append("\n\n".join([heading, picture(notebooks[name]), *parts]))
         if solutions in notebooks:
             cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
     index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
@@ -95,16 +106,17 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
 
 
 def check_sources(notebooks: Mapping[str, NotebookNode]) -> None:
-    """Raises ValueError if a notebook lacks what the pages need: it should be known before all of them are run."""
+    """Raises ValueError if a notebook lacks what the pages need: it should be known before all of
+    them are run."""
     for name, notebook in notebooks.items():
         first = notebook.cells[0]
         if first.cell_type != "markdown" or not first.source.startswith("# "):
-            raise ValueError(f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}")
-        missing = [word for word in PARAGRAPHS if "/" not in name and not paragraph(first.source, word)]
-        if missing:
             raise ValueError(
-                f"{name}: expected paragraphs {' and '.join(PARAGRAPHS)} in the first cell, no {missing[0]}"
+                f"{name}: expected a first cell with a title, # ..., got {first.source[:40]!r}"
             )
+        for word in PARAGRAPHS:
+            if "/" not in name and not paragraph(first.source, word):
+                raise ValueError(f"{name}: expected a paragraph {word} in the first cell, got none")
 
 
 def write(file, text):
@@ -126,13 +138,16 @@ def page(notebook, nav):
     sections = re.findall(r'<h2 id="(.+?)".*?>(.+?)</h2>', body, re.DOTALL)
     if sections and nav:
         texts = [(name, BeautifulSoup(heading, "html.parser").text) for name, heading in sections]
-        entries = "".join(f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in texts)
+        entries = "".join(
+            f'<li><a href="#{name}">{html.escape(text)}</a></li>' for name, text in texts
+        )
         nav += f"<details><summary>Sections</summary><ul>{entries}</ul></details>"
     return PAGE.format(title=html.escape(title(notebook)), style=style, nav=nav, body=body)
 
 
 def with_mathml(markdown):
-    """Formulas, $...$ and $$...$$, as MathML, which browsers draw by themselves; code in backticks stays."""
+    """Formulas, $...$ and $$...$$, as MathML, which browsers draw by themselves; code in backticks
+    stays."""
 
     def one(match):
         code, block, inline = match.groups()
@@ -141,13 +156,16 @@ def with_mathml(markdown):
         mathml = convert(block or inline, display="block" if block else "inline")
         if block or len(inline) > LONG:  # what may scroll can be reached with the keyboard
             mathml = mathml.replace("<math", '<math tabindex="0"', 1)
-        return mathml.replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")  # no Markdown in it
+        return (
+            mathml.replace("|", "&#124;").replace("*", "&#42;").replace("_", "&#95;")
+        )  # no Markdown in it
 
     return re.sub(r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$]+?)\$", one, markdown, flags=re.DOTALL)
 
 
 def described(notebook):
-    """The notebook with a text for each picture, taken from what stands below it, and a note that sliders are still."""
+    """The notebook with a text for each picture, taken from what stands below it, and a note that
+    sliders are still."""
     notebook = notebook.copy()
     cells = []
     for i, cell in enumerate(notebook.cells):
@@ -155,12 +173,25 @@ def described(notebook):
         if not picture_of(cell):
             continue
         cell.metadata = cell.metadata.copy()
-        if "_explorer(" in cell.source:
-            cell.metadata["alt"] = "Sliders' picture as it is at first; the question below says what to look for."
-            cells.append(new_markdown_cell("*A still picture. Run the notebook to move its sliders.*"))
+        if "explorer(" in cell.source:
+            cell.metadata["alt"] = (
+                "Sliders' picture as it is at first; the question below says what to look for."
+            )
+            cells.append(
+                new_markdown_cell("*A still picture. Run the notebook to move its sliders.*")
+            )
         else:
-            text = next((later.source for later in notebook.cells[i + 1 :] if later.cell_type == "markdown"), "")
-            shows = re.match(r"\*The (?:figure|picture) shows\*.*?[.:](?=\s|$)", text, flags=re.DOTALL)
+            text = next(
+                (
+                    later.source
+                    for later in notebook.cells[i + 1 :]
+                    if later.cell_type == "markdown"
+                ),
+                "",
+            )
+            shows = re.match(
+                r"\*The (?:figure|picture) shows\*.*?[.:](?=\s|$)", text, flags=re.DOTALL
+            )
             if shows:  # without one the check below complains
                 cell.metadata["alt"] = re.sub(r"\s+", " ", re.sub(r"[*$`\\{}]", "", shows[0]))
     notebook.cells = cells
@@ -174,10 +205,14 @@ def picture_of(cell):
 
 
 def picture(notebook):
-    """The picture with sliders that has most to show (in bytes), for the index; nothing if there is none."""
-    pictures = [picture_of(cell) or "" for cell in notebook.cells if "_explorer(" in cell.source]
+    """The picture with sliders that has most to show (in bytes), for the index; nothing if there is
+    none."""
+    pictures = [picture_of(cell) or "" for cell in notebook.cells if "explorer(" in cell.source]
     png = max(pictures, key=len, default="").strip()
-    return png and f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png})"
+    return (
+        png
+        and f"![A picture from this notebook, as its sliders show it](data:image/png;base64,{png})"
+    )
 
 
 def title(notebook):
@@ -190,13 +225,16 @@ def paragraph(text, word):
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the pages of a folder: broken links, pictures without a text, requests to a host, size."""
+    """What is wrong with the pages of a folder: broken links, pictures without a text, requests to
+    a host, size."""
     found = []
     for file in sorted(folder.rglob("*.html")):
         name = file.relative_to(folder).as_posix()
         if file.stat().st_size > MOST_BYTES:
             found.append(f"{name}: {file.stat().st_size} bytes")
-        found += [f"{name}: {problem}" for problem in problems_of(file.read_text(encoding="utf-8"), file)]
+        found += [
+            f"{name}: {problem}" for problem in problems_of(file.read_text(encoding="utf-8"), file)
+        ]
     return found or ([] if (folder / "index.html").exists() else [f"no pages in {folder.name}"])
 
 
@@ -206,7 +244,14 @@ def problems_of(text, file):
         if not image.get("alt", "").strip() or image["alt"].startswith("No description"):
             yield f"no text for the picture {str(image)[:60]}"
     for tag in soup.find_all(True):
-        for attribute in ("src", "srcset", "poster", "data", "action", *(["href"] if tag.name == "link" else [])):
+        for attribute in (
+            "src",
+            "srcset",
+            "poster",
+            "data",
+            "action",
+            *(["href"] if tag.name == "link" else []),
+        ):
             if tag.get(attribute) and not tag[attribute].startswith("data:"):
                 yield f"asks for {tag[attribute]}"
         for style in (tag.get("style", ""), tag.text if tag.name == "style" else ""):
@@ -224,7 +269,11 @@ def problems_of(text, file):
         elif not address.scheme and not target.is_file():
             yield f"broken link to {link['href']}"
         elif not address.scheme and address.fragment:
-            there = soup if target == file else BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            there = (
+                soup
+                if target == file
+                else BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            )
             if not there.find(id=unquote(address.fragment)):
                 yield f"broken link to {link['href']}"
 
@@ -235,13 +284,18 @@ def read(folder: Path = ROOT / "notebooks") -> dict[str, NotebookNode]:
 
 
 def names(folder):
-    return [file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("[0-9]*.ipynb"))]
+    return [
+        file.relative_to(folder).with_suffix("").as_posix()
+        for file in sorted(folder.rglob("[0-9]*.ipynb"))
+    ]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the notebooks as web pages into a folder.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--saved", action="store_true", help="with the outputs as they are saved; run nothing")
+    parser.add_argument(
+        "--saved", action="store_true", help="with the outputs as they are saved; run nothing"
+    )
     arguments, books = parser.parse_args(), read()
     check_sources(books)
     if not arguments.saved:

@@ -1,4 +1,5 @@
-"""What must hold of the explorers and maps of an open notebook. Each check raises AssertionError."""
+"""What must hold of the explorers and maps of an open notebook. Each check raises
+AssertionError."""
 
 import re
 from pathlib import Path
@@ -10,7 +11,9 @@ def check_kernel(kernel, moves: int = 500) -> None:
     assert not problems, "\n".join(problems)
     left = kernel.evaluate(f"walk.left_by({moves})")
     memory = left.pop("memory")
-    assert left == {"widgets": 0, "comms": 0, "figures": 0}, f"left by 3 times {moves} moves: {left}"
+    assert left == {"widgets": 0, "comms": 0, "figures": 0}, (
+        f"left by 3 times {moves} moves: {left}"
+    )
     assert memory < 2**20, f"{moves} moves keep {memory} bytes"
 
 
@@ -56,7 +59,9 @@ def check_slider(notebook, slider) -> None:
         value = slider.aria("text")
         act("ArrowRight")
         slider.picture()
-        assert slider.aria("text") != value or value == slider.aria("max"), f"{label}: {act.__name__}"
+        assert slider.aria("text") != value or value == slider.aria("max"), (
+            f"{label}: {act.__name__}"
+        )
     assert slider.is_focused(), f"{label}: lost the focus"
     check(notebook)
 

@@ -36,7 +36,8 @@ def browser(chromium_path):
 
 @pytest.fixture(scope="session")
 def serious_findings(tmp_path_factory):
-    """A function from a frame of a page to what axe-core finds in it that is serious or critical."""
+    """A function from a frame of a page to what axe-core finds in it that is serious or
+    critical."""
     folder = tmp_path_factory.mktemp("axe")
     need(shutil.which("npm"), "no npm found: it brings axe-core, which checks accessibility")
     npm = ["npm", "install", "--silent", "--prefix", folder, "axe-core@4.14.1"]

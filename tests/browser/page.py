@@ -1,4 +1,5 @@
-"""JupyterLab in a headless Chromium, used as a student uses it: run all cells, press keys on sliders, click."""
+"""JupyterLab in a headless Chromium, used as a student uses it: run all cells, press keys on
+sliders, click."""
 
 import os
 import shutil
@@ -11,11 +12,14 @@ from playwright.sync_api import Browser, ElementHandle, Page, sync_playwright
 
 OPTIONS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"]
 OPTIONS += ["disable-background-networking", "disable-component-update"]
-RUN_TIMEOUT = 40 * 60_000  # milliseconds for all cells; a busy computer can take four times as long as an idle one
+# Milliseconds for all cells; a busy computer can take four times as long as an idle one
+RUN_TIMEOUT = 40 * 60_000
 
-# Runs in the page. A "picture" is one number for all the pixels beside a slider, or null while an image loads.
+# Runs in the page. A "picture" is one number for all the pixels beside a slider, or null while an
+# image loads.
 PROBE = """
-const canvas = document.createElement('canvas'), context = canvas.getContext('2d', { willReadFrequently: true });
+const canvas = document.createElement('canvas');
+const context = canvas.getContext('2d', { willReadFrequently: true });
 const frame = () => new Promise(requestAnimationFrame);
 const inWidget = new Set();  // messages whose output goes into an Output widget
 const finished = new Set();  // requests that are done: nothing may be put out for them any more
@@ -25,16 +29,21 @@ window.probe = {
   problems: [],
   session: () => window.jupyterapp?.shell?.currentWidget?.sessionContext,
   kernel: () => probe.session()?.session?.kernel,
-  cells: () => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(cell => cell.type === 'code')
+  cells: () => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .filter(cell => cell.type === 'code')
     .map(cell => ({ outputs: cell.outputs.toJSON(), state: cell.executionState })),
-  listen: () => { probe.session().iopubMessage.connect((_, { header, content, parent_header: cause }) => {
-    const type = header.msg_type, text = content.text ?? content.data?.['text/plain'] ?? '', id = cause.msg_id;
+  listen: () => { probe.session().iopubMessage.connect((_, message) => {
+    const { header, content, parent_header: cause } = message;
+    const type = header.msg_type, id = cause.msg_id;
+    const text = content.text ?? content.data?.['text/plain'] ?? '';
+    const warning = content.name === 'stderr' && /Warning/.test(text);
     const output = ['stream', 'display_data'].includes(type);
     if (content.data?.state?.msg_id) inWidget.add(content.data.state.msg_id);
     if (type === 'status' && content.execution_state === 'idle') finished.add(id);
     if (type === 'error') probe.problems.push(`${content.ename}: ${content.evalue}`);
-    else if (/^No such comm/.test(text)) return;  // JupyterLab asks for the widgets of a kernel that has none yet
-    else if (/Traceback/.test(text) || content.name === 'stderr' && /Warning/.test(text)) probe.problems.push(text);
+    // JupyterLab asks for the widgets of a kernel that has none yet
+    else if (/^No such comm/.test(text)) return;
+    else if (/Traceback/.test(text) || warning) probe.problems.push(text);
     else if (output && cause.msg_type === 'comm_msg' && !inWidget.has(id))
       probe.problems.push(`output of a callback that is shown nowhere: ${text}`);
     else if (output && finished.has(id) && !inWidget.has(id))
@@ -60,8 +69,10 @@ window.probe = {
     }
     return count ? hash : null;
   },
-  watch: (knob, wait) => {  // probe.change: milliseconds from the key to the first frame with another picture, or null
-    const cell = knob.closest('.jp-Cell'), before = probe.picture(cell), end = performance.now() + wait;
+  watch: (knob, wait) => {
+    // probe.change: milliseconds from the key to the first frame with another picture, or null
+    const cell = knob.closest('.jp-Cell'), before = probe.picture(cell);
+    const end = performance.now() + wait;
     const value = knob.ariaValueText;
     probe.moved = () => knob.ariaValueText !== value;
     probe.change = (async () => {
@@ -73,7 +84,8 @@ window.probe = {
       return null;
     })();
   },
-  // Waits for the kernel, twice: a slider keeps its newest value back until the callback for an older one is done.
+  // Waits for the kernel, twice: a slider keeps its newest value back until the callback for an
+  // older one is done.
   settle: async () => { for (const _ of [1, 2]) await probe.kernel().requestCommInfo({}); },
   settledPicture: async cell => {
     await probe.settle();
@@ -100,7 +112,9 @@ def chromium() -> str | None:
 @contextmanager
 def start_browser(path: str):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[f"--{option}" for option in OPTIONS])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=[f"--{option}" for option in OPTIONS]
+        )
         yield browser
         browser.close()
 
@@ -157,21 +171,33 @@ class Notebook:
         self.page.evaluate("probe.settle()")
 
     def cells(self) -> list[dict]:
-        """The code cells: `outputs` as in the file, `state` ("running", also while waiting for its turn, or "idle")."""
+        """The code cells: `outputs` as in the file, `state` ("running", also while waiting for its
+        turn, or "idle")."""
         return self.page.evaluate("probe.cells()")
 
     def problems(self) -> list[str]:
-        """All that went wrong so far: in the cells, in the page, and in callbacks, whose errors JupyterLab hides."""
-        errors = [output["evalue"] for cell in self.cells() for output in cell["outputs"] if "evalue" in output]
-        broken = ["a widget is not shown"] * ("Error displaying widget" in self.panel.text_content())
+        """All that went wrong so far: in the cells, in the page, and in callbacks, whose errors
+        JupyterLab hides."""
+        errors = [
+            output["evalue"]
+            for cell in self.cells()
+            for output in cell["outputs"]
+            if "evalue" in output
+        ]
+        broken = ["a widget is not shown"] * (
+            "Error displaying widget" in self.panel.text_content()
+        )
         return self.page_errors + errors + self.page.evaluate("probe.problems") + broken
 
     def sliders(self) -> list["Slider"]:
-        return [Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()]
+        return [
+            Slider(self.page, knob) for knob in self.panel.get_by_role("slider").element_handles()
+        ]
 
 
 class Slider:
-    """A slider, moved with keys. The knob has the role "slider", but no name: ipywidgets writes the label beside it."""
+    """A slider, moved with keys. The knob has the role "slider", but no name: ipywidgets writes the
+    label beside it."""
 
     def __init__(self, page: Page, knob: ElementHandle):
         self.page, self.knob = page, knob
@@ -203,10 +229,13 @@ class Slider:
         self.page.keyboard.up(key)
 
     def press(self, key: str, wait: int) -> tuple[bool, float | None]:
-        """Press a key. Does the slider move, and how many milliseconds (at most `wait`) until another picture?"""
+        """Press a key. Does the slider move, and how many milliseconds (at most `wait`) until
+        another picture?"""
         self.knob.evaluate("(k, wait) => probe.watch(k, wait)", wait)
         self.page.keyboard.press(key)
-        return self.knob.evaluate("async k => probe.moved() ? [true, await probe.change] : [false, null]")
+        return self.knob.evaluate(
+            "async k => probe.moved() ? [true, await probe.change] : [false, null]"
+        )
 
     def go(self, place: str) -> None:
         """Go to "min", "middle" or "max", by key or click."""
@@ -219,7 +248,9 @@ class Slider:
     def go_back_to(self, start: str) -> None:
         """Go to the value `start`, from the smallest value upwards."""
         self.go("min")
-        while float(self.aria("text")) < float(start) - 1e-9 and self.press("ArrowRight", wait=0)[0]:
+        while (
+            float(self.aria("text")) < float(start) - 1e-9 and self.press("ArrowRight", wait=0)[0]
+        ):
             pass
         self.picture()
 

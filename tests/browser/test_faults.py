@@ -99,7 +99,11 @@ def test_a_sound_explorer_has_no_faults(lab, browser):
         ("if image.value: return", "", "the same picture"),
         ("slider.description = ' '", "", "a slider without a visible label"),
         ("print('a line')", "", "shown nowhere: a line"),
-        ("if change: get_ipython().set_parent(parent); print('a line')", ELSEWHERE, "in another cell: a line"),
+        (
+            "if change: get_ipython().set_parent(parent); print('a line')",
+            ELSEWHERE,
+            "in another cell: a line",
+        ),
         ("import matplotlib.pyplot as plt; plt.figure(dpi=5)", "", "shown nowhere: <Figure"),
         ("pass", SUBSHELL, "other threads than the main one"),
     ],
@@ -117,11 +121,11 @@ def test_in_the_browser(lab, browser, code, cell, message):
 
 MAP = """
 import torch
-from helpers import data, models, widgets
+from helpers import data, models, page
 
 letters, labels = data.load_letters()
 torch.manual_seed(0)
-latent_map = widgets.latent_map(models.Autoencoder([35, 17, 2, 17, 35]), letters, labels)
+latent_map = page.latent_map(models.Autoencoder([35, 17, 2, 17, 35]), letters, labels)
 """
 
 
@@ -141,7 +145,7 @@ CELLS = {
     "a changed number": ("print(41 + 2)", "42\n", True),
     "a saved output is missing": ("print(41 + 1)", "", True),
     "a stack trace that is not compared": (
-        "import sys, traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()",
+        "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()",
         "",
         False,
     ),

@@ -1,4 +1,5 @@
-"""Latent maps in a real browser: in a bare page, opened from disk without a network, and in JupyterLab.
+"""Latent maps in a real browser: in a bare page, opened from disk without a network, and in
+JupyterLab.
 
 With ``-s`` pytest also prints how long a move takes, beside the sliders of ipywidgets.
 """
@@ -11,9 +12,10 @@ import torch
 from page import open_notebook
 from test_page import decode as decode_packed
 
-from helpers import evaluation, widgets
+from helpers import evaluation
 from helpers.data import load_emoji, load_letters
 from helpers.models import Autoencoder, VariationalAutoencoder
+from helpers.page import latent_map as map_of
 
 pytestmark = pytest.mark.browser
 
@@ -43,18 +45,20 @@ MODELS = {"letters": letter_model, "2": lambda: vae(2), "3": lambda: vae(3), "6"
 
 
 def make_map(name, **options):
-    model = MODELS[name]()
-    return model, widgets.latent_map(model, *((LETTERS, LABELS) if name == "letters" else (EMOJI, NAMES)), **options)
+    model, images = MODELS[name](), (LETTERS, LABELS) if name == "letters" else (EMOJI, NAMES)
+    return model, map_of(model, *images, **options)
 
 
 @pytest.fixture
 def open_map(browser, tmp_path):
-    """A function from a map to the frame in which it lives, in a page opened from disk without a network."""
+    """A function from a map to the frame in which it lives, in a page opened from disk without a
+    network."""
     contexts = []
 
     def open_map(latent_map, **options):
         file = tmp_path / "map.html"
-        page_text = f'<!doctype html><html lang="en"><title>A map</title><main>{latent_map._repr_html_()}</main></html>'
+        start = '<!doctype html><html lang="en"><title>A map</title>'
+        page_text = f"{start}<main>{latent_map._repr_html_()}</main></html>"
         file.write_text(page_text, encoding="utf-8")
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | options)
         contexts.append(context)
@@ -69,7 +73,9 @@ def open_map(browser, tmp_path):
         return frame
 
     yield open_map
-    problems = [problem for context in contexts for page in context.pages for problem in page.problems]
+    problems = [
+        problem for context in contexts for page in context.pages for problem in page.problems
+    ]
     for context in contexts:
         context.close()
     assert problems == []
@@ -93,22 +99,25 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     model, latent_map = make_map(name)
     frame = open_map(latent_map)
     low, high = torch.tensor(latent_map.data["bounds"]).T
-    codes = low + torch.rand(500, len(low), generator=torch.Generator().manual_seed(1)) * (high - low)
-    codes = torch.cat([codes, torch.tensor(latent_map.data["codes"])])
-    decoded = torch.tensor(frame.evaluate("codes => codes.map(code => [...latentMap.decode(code)])", codes.tolist()))
+    shares = torch.rand(500, len(low), generator=torch.Generator().manual_seed(1))
+    codes = torch.cat([low + shares * (high - low), torch.tensor(latent_map.data["codes"])])
+    decode = "codes => codes.map(code => [...latentMap.decode(code)])"
+    decoded = torch.tensor(frame.evaluate(decode, codes.tolist()))
     with torch.no_grad():
-        exact = torch.sigmoid(model.decode(codes))
+        pixels = torch.sigmoid(model.decode(codes))
+    exact = pixels.flatten(1)
     assert exact.std() > 0.1  # pixels differ: an empty picture would prove nothing
     assert float((decoded - exact).abs().max()) <= 0.02
 
     found = frame.evaluate("pictures => pictures.map(latentMap.nearest)", exact.tolist())
     images = LETTERS if name == "letters" else EMOJI
     if name == "letters":
-        distance, index = evaluation.nearest(exact, images)
+        distance, index = evaluation.nearest(pixels, images)
     else:
-        distance, index = evaluation.rms_distances(exact, images).min(dim=1)
+        distance, index = evaluation.rms_distances(pixels, images).min(dim=1)
     distances = torch.tensor([nearest["distance"] for nearest in found], dtype=torch.float32)
-    assert torch.allclose(distances, distance.float(), atol=0.003)  # images travel with 256 grey values
+    # images travel with 256 grey values
+    assert torch.allclose(distances, distance.float(), atol=0.003)
     same = torch.tensor([nearest["index"] for nearest in found]) == index
     assert same.float().mean() > 0.995
 
@@ -117,16 +126,17 @@ def test_the_picture_on_the_page_is_the_decoded_image(open_map):
     model, latent_map = make_map("2")
     frame = open_map(latent_map)
     shown = frame.evaluate("""() => {
-        const canvas = document.getElementById('decoded');
-        return [...canvas.getContext('2d').getImageData(0, 0, 20, 20).data].filter((_, i) => i % 4 === 0);
+        const canvas = document.getElementById('decoded').getContext('2d');
+        return [...canvas.getImageData(0, 0, 20, 20).data].filter((_, i) => i % 4 === 0);
     }""")
     with torch.no_grad():
-        exact = torch.sigmoid(model.decode(torch.tensor([latent_map.data["start"]])))[0]
+        exact = torch.sigmoid(model.decode(torch.tensor([latent_map.data["start"]]))).flatten()
     assert float((torch.tensor(shown) / 255 - exact).abs().max()) <= 0.02 + 1 / 255
 
 
 HOLD = """
-async steps => {  // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
+async steps => {
+    // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
     const map = document.getElementById('map');
     const frame = () => new Promise(requestAnimationFrame), seen = new Set(), times = [];
     const read = () => map.toDataURL();  // the pixels: each step moves the cursor
@@ -134,7 +144,8 @@ async steps => {  // a held key at 30 Hz, as the system repeats it; a step is sh
     let last = read();
     for (let step = 0; step < steps; step++) {
         const start = performance.now();
-        map.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', repeat: step > 0, cancelable: true }));
+        const press = { key: 'ArrowRight', repeat: step > 0, cancelable: true };
+        map.dispatchEvent(new KeyboardEvent('keydown', press));
         while (performance.now() - start < 33) {
             await frame();
             const spent = performance.now() - start, now = read();
@@ -157,10 +168,8 @@ def test_a_held_key_shows_every_step(open_map, name):
     basins(frame)  # until they are there the picture changes by itself
     shown, times = frame.evaluate(HOLD, 40)
     assert shown == 40
-    print(
-        f"\nmap {name}, held key: median {statistics.median(times):.0f} ms, 95 % below {sorted(times)[37]:.0f} ms",
-        end=" ",
-    )
+    median, most = statistics.median(times), sorted(times)[37]
+    print(f"\nmap {name}, held key: median {median:.0f} ms, 95 % below {most:.0f} ms", end=" ")
 
 
 def test_keys(open_map):
@@ -195,7 +204,10 @@ def test_mouse(open_map):
     frame = open_map(latent_map)
     box, mouse = frame.locator("#map").bounding_box(), frame.page.mouse
     scale = box["width"] / 420
-    at = lambda z1, z2: (box["x"] + scale * (26 + 380 * z1), box["y"] + scale * (14 + 380 * (1 - z2)))  # noqa: E731
+
+    def at(z1, z2):
+        return box["x"] + scale * (26 + 380 * z1), box["y"] + scale * (14 + 380 * (1 - z2))
+
     mouse.move(*at(0.25, 0.75))
     assert numbers(frame) != [0.25, 0.75]
     mouse.down()
@@ -219,18 +231,26 @@ def test_touch_on_a_small_screen(open_map):
     frame = open_map(latent_map, has_touch=True, viewport={"width": 320, "height": 640})
     box = frame.locator("#map").bounding_box()
     assert 200 < box["width"] <= 320
-    frame.page.touchscreen.tap(box["x"] + box["width"] * (26 + 190) / 420, box["y"] + box["width"] * (14 + 190) / 420)
+    frame.page.touchscreen.tap(
+        box["x"] + box["width"] * (26 + 190) / 420, box["y"] + box["width"] * (14 + 190) / 420
+    )
     assert numbers(frame) == pytest.approx([0.5, 0.5], abs=0.01)
     for one in (frame, frame.page):
         assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight")  # no scroll bar of its own
+    assert frame.evaluate(
+        "document.documentElement.scrollHeight <= innerHeight"
+    )  # no scroll bar of its own
     assert frame.evaluate("document.getAnimations().length") == 0
 
 
 @pytest.mark.parametrize("width", [320, 500, 760, 1200])
 def test_the_map_is_square(open_map, width):
     _, latent_map = make_map("6")
-    box = open_map(latent_map, viewport={"width": width, "height": 800}).locator("#map").bounding_box()
+    box = (
+        open_map(latent_map, viewport={"width": width, "height": 800})
+        .locator("#map")
+        .bounding_box()
+    )
     assert box["width"] == pytest.approx(box["height"], abs=1)
 
 
@@ -280,11 +300,21 @@ def test_a_plane_of_six_dimensions(open_map):
     start = numbers(frame)
     held = frame.locator("#held input")
     assert held.count() == 4
-    assert frame.locator("#held label").all_inner_texts()[0].strip() == f"z1 (code, no unit): {start[0]:.2f}"
+    assert (
+        frame.locator("#held label").all_inner_texts()[0].strip()
+        == f"z1 (code, no unit): {start[0]:.2f}"
+    )
     frame.locator("#map").focus()
     frame.page.keyboard.press("ArrowRight")
     before, moved = picture(frame), numbers(frame)
-    assert [a != b for a, b in zip(start, moved, strict=True)] == [False, True, False, False, False, False]
+    assert [a != b for a, b in zip(start, moved, strict=True)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     held.nth(2).focus()  # z4
     frame.page.keyboard.press("End")
     assert numbers(frame)[3] == pytest.approx(latent_map.data["bounds"][3][1], abs=0.05)
@@ -292,7 +322,9 @@ def test_a_plane_of_six_dimensions(open_map):
     assert frame.evaluate("document.activeElement.type") == "range"  # the slider keeps the focus
 
     frame.locator("#up").select_option(label="z2")  # the same as to the right: they change places
-    assert frame.evaluate("['right', 'up'].map(id => document.getElementById(id).selectedIndex + 1)") == [5, 2]
+    assert frame.evaluate(
+        "['right', 'up'].map(id => document.getElementById(id).selectedIndex + 1)"
+    ) == [5, 2]
     frame.locator("#right").select_option(label="z1")
     assert frame.locator("#held label").count() == 4
     frame.locator("#images").select_option(index=3)
@@ -309,7 +341,8 @@ def basins(frame):
 
 
 def test_the_basins_are_those_of_the_decoder(open_map):
-    """Of the rounded one, which travels: a pixel that is nearly 0.5 may fall on the other side when it is rounded."""
+    """Of the rounded one, which travels: a pixel that is nearly 0.5 may fall on the other side when
+    it is rounded."""
     _, latent_map = make_map("letters")
     frame = open_map(latent_map)
     basins(frame)
@@ -320,7 +353,9 @@ def test_the_basins_are_those_of_the_decoder(open_map):
     found = torch.tensor(frame.evaluate("[...cells.index]")).long()
     ground = torch.tensor(frame.evaluate("[...cells.far]"))
     least = distances.min(dim=1).values
-    right = distances.gather(1, found.unsqueeze(1)).squeeze(1) == least  # two letters may be equally near
+    right = (
+        distances.gather(1, found.unsqueeze(1)).squeeze(1) == least
+    )  # two letters may be equally near
     assert right.float().mean() > 0.998  # a thin strip inside of a coarse cell may be missed
     assert (ground == (least > 0).float()).float().mean() > 0.998
     assert len(found.unique()) > 5
@@ -339,14 +374,14 @@ def test_light_dark_and_accessible(open_map, serious_findings, name, scheme):
 
 MAP = """
 import torch
-from helpers import data, models, widgets
+from helpers import data, models, page, widgets
 
 letters, labels = data.load_letters()
 torch.manual_seed(0)
 model = models.Autoencoder([35, 17, 2, 17, 35])
-widgets.latent_map(model, letters, labels)
+page.latent_map(model, letters, labels)
 """
-SLIDERS = "widgets.latent_explorer(model, letters, labels)"
+SLIDERS = "widgets.latent_explorer(model, letters, labels, start=(0.5, 0.5))"
 
 
 def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
@@ -357,19 +392,30 @@ def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
         iframe = page.locator(".latent-map iframe")
         frame = iframe.element_handle().content_frame()
         frame.evaluate("latentMap.ready")
-        assert iframe.bounding_box()["height"] == pytest.approx(frame.evaluate("document.body.scrollHeight"), abs=12)
+        assert iframe.bounding_box()["height"] == pytest.approx(
+            frame.evaluate("document.body.scrollHeight"), abs=12
+        )
         page.evaluate("probe.kernel().shutdown()")
 
         frame.locator("#map").click()
         before = where(frame), page.evaluate("probe.cells()")
-        for key in ["ArrowDown", "ArrowUp", "d", "d", "a", "x"]:  # commands of JupyterLab: next cell, delete, add
+        for key in [
+            "ArrowDown",
+            "ArrowUp",
+            "d",
+            "d",
+            "a",
+            "x",
+        ]:  # commands of JupyterLab: next cell, delete, add
             page.keyboard.press(key)
         assert (where(frame), page.evaluate("probe.cells()")) == before
         page.keyboard.press("ArrowDown")
         assert where(frame) != before[0]
 
         dark = page.evaluate("document.body.dataset.jpThemeLight === 'false'")
-        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+        page.evaluate(
+            "jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })"
+        )
         page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
         frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
         assert not dark

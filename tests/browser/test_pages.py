@@ -1,4 +1,5 @@
-"""The web pages in a real browser, opened from disk without a network, on a large and on a small screen."""
+"""The web pages in a real browser, opened from disk without a network, on a large and on a small
+screen."""
 
 import pytest
 from checks import try_map
@@ -29,7 +30,12 @@ def open_page(request, browser, site):
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text))
         page.on("requestfailed", lambda asked: problems.append(f"failed: {asked.url[:80]}"))
-        page.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or problems.append(asked.url[:80]))
+        page.on(
+            "request",
+            lambda asked: (
+                asked.url.startswith(("file:", "data:")) or problems.append(asked.url[:80])
+            ),
+        )
         page.goto((site / f"{name}.html").as_uri())
         return page
 

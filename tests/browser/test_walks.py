@@ -1,4 +1,5 @@
-"""Every notebook as a student opens it: *Run All* in JupyterLab, then each step of each slider by key.
+"""Every notebook as a student opens it: *Run All* in JupyterLab, then each step of each slider by
+key.
 
 With ``-s`` pytest also prints how long each slider takes from the key to the new picture.
 """
@@ -13,7 +14,9 @@ from page import open_notebook
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", params=sorted(f"notebooks/{p.stem}" for p in NOTEBOOKS.glob("*.ipynb")))
+@pytest.fixture(
+    scope="module", params=sorted(f"notebooks/{p.stem}" for p in NOTEBOOKS.glob("*.ipynb"))
+)
 def notebook(request, lab, browser):
     """A notebook whose cells have all been run; the next tests share it."""
     with open_notebook(lab, browser, f"{request.param}.ipynb") as notebook:
@@ -30,7 +33,10 @@ def test_every_step_of_every_slider(notebook):
         times = sorted(walk(slider, "ArrowRight", 100) + walk(slider, "ArrowLeft", 5))
         assert times, f"{slider.label}: no single step changes the picture"
         slow = times[int(0.95 * len(times))]
-        print(f"\n{slider.label}: median {statistics.median(times):.0f} ms, 95 % below {slow:.0f} ms", end=" ")
+        print(
+            f"\n{slider.label}: median {statistics.median(times):.0f} ms, 95 % below {slow:.0f} ms",
+            end=" ",
+        )
         check(notebook)
 
 

@@ -7,6 +7,7 @@ pytestmark = pytest.mark.browser
 
 EXPLORER = """
 import io, torch, ipywidgets as widgets
+from functools import partial
 from PIL import Image
 from helpers import data, models, noise, training
 
@@ -27,14 +28,10 @@ widgets.VBox([slider, image])
 """
 
 TRAINING = """
-class NoisyLetters:
-    def __iter__(self):
-        for _ in range(10):
-            yield noise.salt_and_pepper(letters, 0.1), letters
-
 torch.manual_seed(0)
 model = models.Autoencoder([35, 17, 5, 17, 35])
-history = training.fit(model, NoisyLetters(), epochs=1000)
+some_noise = partial(noise.salt_and_pepper, p=0.1)
+history = training.fit(model, letters, epochs=10_000, noise=some_noise)
 print(f"final loss {history.loss[-1]:.10f}")
 """
 
@@ -50,7 +47,8 @@ def test_a_slider_moved_during_training_changes_nothing(lab, browser):
         slider.hold("ArrowRight")
         before, moves = slider.picture(), 0
         notebook.run(cell=1, wait=False)
-        notebook.page.wait_for_function("/loss/.test(probe.cells()[1].outputs[0]?.text)")  # it trains
+        it_trains = "/loss/.test(probe.cells()[1].outputs[0]?.text)"
+        notebook.page.wait_for_function(it_trains)
         slider.focus()
         while notebook.cells()[1]["state"] == "running":
             notebook.page.keyboard.press("ArrowRight")

@@ -1,11 +1,12 @@
 """How good and how fast the practical is, and how its cost grows (`make benchmark`).
 
     python tools/benchmarks/benchmark.py [part]...      by default all parts, about half an hour
-    python tools/benchmarks/benchmark.py --readme       writes the table of the README again, from saved numbers
+    python tools/benchmarks/benchmark.py --readme       writes the table of the README again, from
+    saved numbers
 
-Each part runs in a process of its own and replaces its entry in tools/benchmarks/results.json. At the end the table is
-printed and written into README.md, between its two marks, and the figures .github/cost.png and .github/seconds.png are
-drawn.
+Each part runs in a process of its own and replaces its entry in tools/benchmarks/results.json. At
+the end the table is printed and written into README.md, between its two marks, and the figures
+.github/cost.png and .github/seconds.png are drawn.
 """
 
 import argparse
@@ -20,10 +21,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from helpers.files import write_atomically
 from helpers.plotting import plot_curves
 
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT / folder) for folder in ("tools", "tests", "tests/browser")]
+from files import write_atomically  # noqa: E402
+
 RESULTS, README = HERE / "results.json", ROOT / "README.md"
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 PARTS = {  # part: the script that measures it
@@ -35,42 +38,60 @@ PARTS = {  # part: the script that measures it
 
 def measure(part: str):
     """The results of one part, from its last line of output."""
-    run = subprocess.run([sys.executable, PARTS[part], part], cwd=HERE, stdout=subprocess.PIPE, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, PARTS[part], part], cwd=HERE, stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(run.stdout.splitlines()[-1])[part]
 
 
 def table(results: dict) -> str:
     """The results as a Markdown table: what was measured, the ratio, the numbers behind it."""
-    rows = [line for part, lines in LINES.items() if part in results for line in lines(results[part])]
+    rows = [
+        line for part, lines in LINES.items() if part in results for line in lines(results[part])
+    ]
     text = "\n".join(f"| {what} | {ratio} | {numbers} |" for what, ratio, numbers in rows)
     return f"| what | ratio | measured |\n|---|---|---|\n{text}"
 
 
 def of_letters(r):
-    at_64 = r["batched"][r["seeds"].index(64)]
+    cost, at_64 = r["cost"], r["networks"].index(64)
+    ours = cost["some"][at_64]
     yield (
-        "letters: 64 networks at once, a network and epoch",
-        f"{r['plain'] / at_64:.0f} times cheaper than a PyTorch loop",
-        f"{at_64:.0f} µs; one network in a loop {r['plain']:.0f} µs",
+        "letters: 64 networks at once, a network and update",
+        f"{r['plain'] / ours:.0f} times cheaper than a PyTorch loop",
+        f"{ours:.1f} µs, the loss kept after every {r['record_every']}th update; "
+        f"one network in a loop {r['plain']:.0f} µs",
     )
     yield (
         "against NumPy by hand, one update for each letter",
-        f"{r['numpy'] / at_64:.0f} times cheaper",
-        f"NumPy {r['numpy']:.0f} µs",
+        f"{r['numpy'] / ours:.0f} times cheaper",
+        f"NumPy {r['numpy']:.0f} µs for the 32 letters",
     )
-    if r["jax"]:
-        pairs = [
-            f"{n}: {ours:.0f} and {jax:.0f}" for n, ours, jax in zip(r["seeds"], r["batched"], r["jax"], strict=True)
+    if "jax none" in cost:
+        kinds = "some", "all", "jax all", "jax none"
+        numbers = [
+            f"{n}: {' / '.join(f'{cost[kind][i]:.1f}' for kind in kinds)}"
+            for i, n in enumerate(r["networks"])
+        ]
+        ratios = [
+            f"{mine / jax:.2f} ({n})"
+            for n, mine, jax in zip(r["networks"], cost["some"], cost["jax none"], strict=True)
         ]
         yield (
-            "against JAX, one `jit(vmap(scan))`, without its time to compile",
-            f"{at_64 / r['jax'][r['seeds'].index(64)]:.1f} times its cost at 64",
-            f"µs at {', '.join(pairs)}",
+            "against JAX, one `jit(vmap(scan))` that keeps no loss, without its time to compile",
+            f"its cost times {', '.join(ratios)}",
+            f"µs of ours with every {r['record_every']}th loss / with all / of JAX with all / "
+            f"with none, at {'; '.join(numbers)}",
         )
     yield (
         "64 networks, the whole recipe of notebook 02",
         f"{r['perfect']:.0%} without a wrong pixel",
-        f"{r['seconds_for_64']:.0f} s; 64 networks add {r['added_memory'][r['seeds'].index(64)]:.0f} MB in 50 epochs",
+        f"{r['seconds_for_64']:.0f} s; training adds {r['added_memory'][at_64]:.0f} MB",
+    )
+    yield (
+        "an update of 16 denoisers with 8 noisy copies, and of 4 emoji VAEs on two threads",
+        f"{r['milliseconds']['denoisers']:.2f} ms and {r['milliseconds']['vaes']:.2f} ms",
+        f"all in one stack, the loss kept after every {r['record_every']}th update",
     )
 
 
@@ -83,8 +104,8 @@ def of_mnist(r):
             f"{n['usual'] / n['ours'][used]:.1f} times faster than the usual DataLoader loop",
             f"usual {n['usual']:.1f} s; "
             + "; ".join(
-                f"ours with {bits} bits {n['ours'][bits]:.1f} s, its products alone {n['products'][bits]:.1f} s at "
-                f"{speed} GFLOP/s"
+                f"ours with {bits} bits {n['ours'][bits]:.1f} s, its products alone "
+                f"{n['products'][bits]:.1f} s at {speed} GFLOP/s"
                 for bits, speed in r["gflops"].items()
             ),
         )
@@ -108,10 +129,11 @@ def of_vae(r):
     for d, stages in r.items():
         end = stages[-1]
         best = min(range(len(end["negative_elbo"])), key=lambda i: end["negative_elbo"][i])
+        each = ", ".join(f"{share:.2f}" for share in end["share_of_pca"])
         yield (
             f"emoji VAE, d = {d}: error against PCA",
             f"{end['share_of_pca'][best]:.2f} of it (the best objective of four seeds)",
-            f"-ELBO {end['negative_elbo'][best]:.2f} nats; four networks in {end['seconds']:.0f} s",
+            f"-ELBO {end['negative_elbo'][best]:.2f} nats; all four {each}; {end['seconds']:.0f} s",
         )
 
 
@@ -119,22 +141,30 @@ def of_imports(r):
     yield (
         "import of all helpers",
         f"{r['helpers'] / r['usual']:.2f} times that of torch, matplotlib and ipywidgets",
-        f"{r['helpers']:.1f} s; torch alone {r['torch']:.1f} s; an idle kernel takes {r['idle_kernel_megabytes']} MB",
+        f"{r['helpers']:.1f} s; torch alone {r['torch']:.1f} s; "
+        f"an idle kernel takes {r['idle_kernel_megabytes']} MB",
     )
 
 
 def of_notebooks(r):
     minutes, most = sum(n["minutes"] for n in r.values()), max(n["megabytes"] for n in r.values())
-    each = ", ".join(f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items())
-    yield "all notebooks, one after the other", f"{minutes:.1f} min, at most {most / 1024:.1f} GiB", each
+    each = ", ".join(
+        f"{name[:2]}: {n['minutes']:.1f} min, {n['megabytes']} MB" for name, n in r.items()
+    )
+    yield (
+        "all notebooks, one after the other",
+        f"{minutes:.1f} min, at most {most / 1024:.1f} GiB",
+        each,
+    )
 
 
 def of_sliders(r):
     yield (
         "a move of a slider, and in a map of the page",
         f"map {r['slider']['median'] / r['map']['median']:.1f} times faster",
-        f"slider {r['slider']['median']} ms (95 % below {r['slider']['p95']}), map {r['map']['median']} ms "
-        f"(95 % below {r['map']['p95']}); {r['shown_of_40']} of 40 steps of a held key shown",
+        f"slider {r['slider']['median']} ms (95 % below {r['slider']['p95']}), "
+        f"map {r['map']['median']} ms (95 % below {r['map']['p95']}); "
+        f"{r['shown_of_40']} of 40 steps of a held key shown",
     )
 
 
@@ -142,7 +172,9 @@ def of_classroom(r):
     yield (
         "students who run notebook 02 at once on this computer",
         f"{r['4']['minutes'] / r['1']['minutes']:.1f} times the time for four",
-        "; ".join(f"{n}: {one['minutes']:.1f} min, {one['megabytes']} MB each" for n, one in r.items()),
+        "; ".join(
+            f"{n}: {one['minutes']:.1f} min, {one['megabytes']} MB each" for n, one in r.items()
+        ),
     )
 
 
@@ -162,21 +194,32 @@ def section(results: dict) -> str:
     """What stands in the README between the two marks."""
     computer = results["computer"]
     intro = (
-        f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, {computer['system']}, PyTorch "
-        f'{computer["torch"]}. JAX is compared where it is installed: `.venv/bin/pip install -e ".[benchmark]"`.'
+        f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, "
+        f"{computer['system']}, PyTorch {computer['torch']}. JAX is compared where it is "
+        'installed: `.venv/bin/pip install -e ".[benchmark]"`.'
     )
-    pictures = "\n\n".join(f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items())
+    pictures = "\n\n".join(
+        f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items()
+    )
     return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
 
 
 def drawable(results: dict) -> dict:
     """The figures whose parts have been measured."""
-    return {name: figure for name, figure in FIGURES.items() if all(part in results for part in figure[1])}
+    return {
+        name: figure
+        for name, figure in FIGURES.items()
+        if all(part in results for part in figure[1])
+    }
 
 
 def marked(readme: str) -> tuple[str, str]:
     """What stands before and after the section. Raises ValueError if its marks are missing."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(END) < readme.index(BEGIN):
+    if (
+        readme.count(BEGIN) != 1
+        or readme.count(END) != 1
+        or readme.index(END) < readme.index(BEGIN)
+    ):
         raise ValueError(f"README.md: expected the marks {BEGIN} and {END}, once each")
     return readme[: readme.index(BEGIN)], readme[readme.index(END) + len(END) :]
 
@@ -190,18 +233,21 @@ def with_section(readme: str, results: dict) -> str:
 def draw_cost(results: dict) -> Figure:
     """Cost of a letter network against how many are trained at once."""
     letters, figure = results["letters"], Figure(figsize=(6, 3.2), dpi=100, layout="constrained")
-    curves = {"all at once (PyTorch)": (letters["seeds"], letters["batched"])}
-    if letters["jax"]:
-        curves["JAX"] = (letters["seeds"], letters["jax"])
-    curves["PyTorch loop, one after the other"] = (letters["seeds"], [letters["plain"]] * len(letters["seeds"]))
-    ax = plot_curves(curves, "networks", "µs for a network and epoch", ax=figure.add_subplot(), log=True)
+    counts, cost = letters["networks"], letters["cost"]
+    curves = {"a stack (PyTorch)": (counts, cost["some"])}
+    if "jax none" in cost:
+        curves["JAX, no loss kept"] = (counts, cost["jax none"])
+    curves["PyTorch loop, one after the other"] = (counts, [letters["plain"]] * len(counts))
+    label, ax = "µs for a network and update", figure.add_subplot()
+    plot_curves(curves, "networks", label, ax=ax, log=True)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(letters["seeds"], letters["seeds"])
+    ax.set_xticks(counts, counts)
     return figure
 
 
 def draw_seconds(results: dict) -> Figure:
-    """How good after how many seconds: the MNIST networks epoch by epoch, the VAEs stage by stage."""
+    """How good after how many seconds: the MNIST networks epoch by epoch, the VAEs stage by
+    stage."""
     figure = Figure(figsize=(9, 5.6), dpi=100, layout="constrained")
     axes = figure.subplots(2, 2)
 
@@ -209,7 +255,10 @@ def draw_seconds(results: dict) -> Figure:
         curves = {}
         for name, title in names.items():
             points = results[part][name]["curve"] if part == "mnist" else results[part][name]
-            curves[title] = ([point["seconds"] for point in points], [point[key] for point in points])
+            curves[title] = (
+                [point["seconds"] for point in points],
+                [point[key] for point in points],
+            )
         plot_curves(curves, "seconds of training", label, ax=ax)
 
     networks = {"dense": "dense network", "U-Net": "U-Net"}
@@ -225,14 +274,14 @@ FIGURES = {  # file in .github: what draws it, the parts that it needs, what it 
     "cost.png": (
         draw_cost,
         ["letters"],
-        "Cost of a letter network and epoch against the number of networks trained at once: it falls from one to 256 "
-        "networks.",
+        "Cost of a letter network and update against the number of networks trained at once: it "
+        "falls from one to 256 networks.",
     ),
     "seconds.png": (
         draw_seconds,
         ["mnist", "vae"],
-        "Four curves against seconds of training: test BCE and PSNR of the MNIST networks, and error and -ELBO of the "
-        "emoji VAEs with their bands over four seeds.",
+        "Four curves against seconds of training: test BCE and PSNR of the MNIST networks, and "
+        "error and -ELBO of the emoji VAEs with their bands over four seeds.",
     ),
 }
 
@@ -247,16 +296,21 @@ def write(results):
 
 
 def has_chromium() -> bool:
-    sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
     from page import chromium
 
     return chromium() is not None
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measure the practical, and write the table of the README.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all")
-    parser.add_argument("--readme", action="store_true", help="measure nothing; write the table from saved numbers")
+    parser = argparse.ArgumentParser(
+        description="Measure the practical, and write the table of the README."
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="measure nothing; write the table from saved numbers"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -268,7 +322,9 @@ def main():
     parts = arguments.parts or list(PARTS)
     if not arguments.readme:
         if "sliders" in parts and not has_chromium():
-            parser.error("sliders: expected a Chromium (see README, Tests), or the names of the other parts")
+            parser.error(
+                "sliders: expected a Chromium (see README, Tests), or the names of the other parts"
+            )
         computer = {"cores": os.cpu_count(), "system": platform.system(), "torch": version("torch")}
         if results.get("computer") != computer:
             results = {"computer": computer}  # without what another one has measured

@@ -10,12 +10,12 @@ import json
 import torch
 from torch import nn
 
-from helpers import data, evaluation, training
-from helpers.files import write_atomically
-from helpers.models import VariationalAutoencoder, sampling_noise
+from helpers import data, evaluation, losses, training
+from helpers.models import VariationalAutoencoder
 
+RECORD = data.DATA_FOLDER / "emoji_runs.json"
 SMALL, LARGE = [400, 30, 20, 10], [400, 300, 200, 100]
-ATTEMPTS = [  # sizes, latent_dim, activation, epochs of 56 updates
+ATTEMPTS = [  # sizes, latent_dim, activation, epochs
     (SMALL, 2, nn.Sigmoid, 100),
     (SMALL, 2, nn.Sigmoid, 1000),
     (LARGE, 2, nn.Sigmoid, 1000),
@@ -28,10 +28,12 @@ ATTEMPTS = [  # sizes, latent_dim, activation, epochs of 56 updates
 @torch.no_grad()
 def result(model, images):
     logits, mu, logvar = model(images)
+    pca = evaluation.pca_reconstruction(images, model.latent_dim)
+    kl = losses.kl_divergence(mu, logvar).mean(dim=0)
     return {
         "mse": round(float((torch.sigmoid(logits) - images).square().mean()), 5),
-        "pca": round(float((evaluation.pca_reconstruction(images, model.latent_dim) - images).square().mean()), 5),
-        "kl": [round(value, 3) for value in training.kl_divergence(mu, logvar).mean(dim=0).tolist()],
+        "pca": round(float((pca - images).square().mean()), 5),
+        "kl": [round(value, 3) for value in kl.tolist()],
     }
 
 
@@ -41,17 +43,23 @@ def main():
     for sizes, latent_dim, activation, epochs in ATTEMPTS:
         torch.manual_seed(0)
         model = VariationalAutoencoder(sizes, latent_dim, activation=activation)
-        batches = training.Batches(images, batch_size=1, noise=sampling_noise(latent_dim))
-        loss = training.negative_elbo(1 / latent_dim)
-        history = training.fit(model, batches, epochs=epochs, lr=1e-4, loss=loss, progress=False)
+        loss = losses.vae_loss(1 / latent_dim)
+        settings = {"epochs": epochs, "batch_size": 1, "lr": 1e-4, "progress": False}
+        history = training.fit(model, images, loss=loss, **settings)
         runs.append(
-            {"sizes": sizes, "latent_dim": latent_dim, "activation": activation.__name__, "epochs": epochs}
-            | {"updates": epochs * len(batches), "seconds": round(history.seconds)}
+            {
+                "sizes": sizes,
+                "latent_dim": latent_dim,
+                "activation": activation.__name__,
+                "epochs": epochs,
+                "updates": epochs * len(images),
+                "seconds": round(history.seconds),
+            }
             | result(model, images)
         )
         print(runs[-1], flush=True)
-    text = json.dumps({"batch_size": 1, "lr": 1e-4, "beta": "1 / latent_dim", "attempts": runs}, indent=1)
-    write_atomically(data.DATA_FOLDER / "emoji_runs.json", text.encode())
+    record = {"batch_size": 1, "lr": 1e-4, "beta": "1 / latent_dim", "attempts": runs}
+    RECORD.write_text(json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

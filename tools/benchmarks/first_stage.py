@@ -1,4 +1,5 @@
-"""Follow the five networks of the report's first stage for 50,000 epochs, and write data/first_stage.json.
+"""Follow the five networks of the report's first stage for 50,000 epochs, and write
+data/first_stage.json.
 
     python tools/benchmarks/first_stage.py        (some minutes)
 
@@ -6,14 +7,16 @@ The letter notebook trains them for fewer epochs and draws this file beside its 
 """
 
 import json
+from functools import partial
 
 import torch
 from torch import nn
 
-from helpers import data, evaluation, training
-from helpers.files import write_atomically
+from helpers import data, evaluation, losses, training
 from helpers.models import Autoencoder
+from helpers.stack import from_seeds
 
+RECORD = data.DATA_FOLDER / "first_stage.json"
 EPOCHS, EVERY, SEEDS = 50_000, 2_500, range(8)
 SETTINGS = [
     ([35, 12, 2, 12, 35], 0.0024),
@@ -26,24 +29,29 @@ SETTINGS = [
 
 def main():
     torch.set_num_threads(1)
-    images = data.load_letters().images
-    networks = []
+    images, networks = data.load_letters().images, []
+
+    def wrong_pixels(stack):
+        pixels = torch.sigmoid(evaluation.predict(stack, images))
+        return evaluation.pixel_errors(pixels, images).sum(dim=1)
+
     for sizes, lr in SETTINGS:
-        ensemble = training.fit_ensemble(
-            lambda sizes=sizes: Autoencoder(sizes, activation=nn.Sigmoid),
-            SEEDS,
-            images,
+        history = training.fit(
+            from_seeds(partial(Autoencoder, sizes, activation=nn.Sigmoid), SEEDS),
             images,
             epochs=EPOCHS,
             lr=lr,
-            loss=training.mse,
-            metric=evaluation.pixel_errors,
-            metric_every=EVERY,
+            loss=losses.mse,
+            record_every=EVERY,
+            measure=wrong_pixels,
+            measure_every=EVERY,
         )
-        wrong = (ensemble.metric * len(images)).round().long().tolist()
-        networks.append({"sizes": sizes, "lr": lr, "epochs": ensemble.metric_epochs, "wrong_pixels": wrong})
-    text = json.dumps({"loss": "mse", "seeds": list(SEEDS), "networks": networks})
-    write_atomically(data.DATA_FOLDER / "first_stage.json", text.encode())
+        wrong = torch.stack(history.measured).tolist()
+        networks.append(
+            {"sizes": sizes, "lr": lr, "epochs": history.measured_epochs, "wrong_pixels": wrong}
+        )
+    record = {"loss": "mse", "seeds": list(SEEDS), "networks": networks}
+    RECORD.write_text(json.dumps(record))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What notebook 01 quotes but has no time to run: rates for its table, the U-Net at noise 0.4, more seeds, and speed.
+"""What notebook 01 quotes but has no time to run: rates for its table, the U-Net at noise 0.4, more
+seeds, and speed.
 
-    python tools/benchmarks/mnist.py [rates] [unet] [seeds] [epoch]    # by default all four, some minutes each
+    python tools/benchmarks/mnist.py [rates] [unet] [seeds] [epoch]    (some minutes each)
 
 Each part replaces its own entry in data/mnist_runs.json.
 """
@@ -20,21 +21,24 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.transforms import ToTensor
 
-from helpers import data, evaluation, noise, training
-from helpers.files import write_atomically
+from helpers import data, evaluation, losses, noise, training
 from helpers.models import Autoencoder, UNet
 
 RECORD = data.DATA_FOLDER / "mnist_runs.json"
 SIZES = [784, 512, 256, 128, 64, 32, 64, 128, 256, 512, 784]
-LOSSES = {"BCE": training.bce, "MSE": training.mse, "L1": training.l1}
+LOSSES = {"BCE": losses.bce, "MSE": losses.mse, "L1": losses.l1}
 OPTIMIZERS = {  # and the rates that are tried
     "SGD": (partial(torch.optim.SGD, momentum=0.9), (0.3, 1, 3, 10, 30, 100)),
     "RMSprop": (torch.optim.RMSprop, (0.0003, 0.001, 0.003, 0.01)),
     "Adam": (training.Adam, (0.001, 0.003, 0.01, 0.03)),
     "AdamW": (partial(torch.optim.AdamW, fused=True), (0.001, 0.003, 0.01, 0.03)),
 }
-SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5  # as in the notebook, from other first weights
-FAST = {"optimizer": partial(training.Adam, betas=(0.9, 0.99)), "bfloat16": training.bfloat16_is_fast()}
+# As in the notebook, from other first weights
+SUBSET, EPOCHS, SEEDS, STD = 20_000, 2, range(2), 0.5
+FAST = {
+    "optimizer": partial(training.Adam, betas=(0.9, 0.99)),
+    "bfloat16": training.bfloat16_is_fast(),
+}
 
 
 def dense():
@@ -42,28 +46,28 @@ def dense():
 
 
 def train(model, images, std, epochs, lr, batch_size, seed=0, **settings):
-    batches = training.Batches(images, batch_size=batch_size, noise=partial(noise.gaussian, std=std), seed=seed)
-    steps = epochs * len(batches)
-    schedule = training.warmup_cosine(steps, steps // 5)
-    return training.fit(
-        model, batches, epochs=epochs, lr=lr, scheduler=schedule, step_every_batch=True, progress=False, **settings
-    )
+    steps = epochs * (len(images) // batch_size)
+    settings |= {"epochs": epochs, "lr": lr, "batch_size": batch_size, "seed": seed}
+    settings |= {"scheduler": training.warmup_cosine(steps, steps // 5)}
+    add_noise = partial(noise.gaussian, std=std)
+    return training.fit(model, images, noise=add_noise, progress=False, **settings)
 
 
 def rates(images):
-    """For each loss and optimizer the rate with the best mean PSNR on 5,000 training images that were left out."""
+    """For each loss and optimizer the rate with the best mean PSNR on 5,000 training images that
+    were left out."""
     left_out = images[-5000:]
     noisy = noise.gaussian(left_out, STD, torch.Generator().manual_seed(1))
     found = {}
-    for (loss_name, loss), (optimizer_name, (optimizer, tried)) in product(LOSSES.items(), OPTIMIZERS.items()):
-        scores = {}
+    for loss, (optimizer_name, (optimizer, tried)) in product(LOSSES, OPTIMIZERS.items()):
+        scores, settings = {}, {"loss": LOSSES[loss], "optimizer": optimizer}
         for lr in tried:
             values = []
             for seed in SEEDS:
                 torch.manual_seed(100 + seed)
                 model = dense()
                 try:
-                    train(model, images[:SUBSET], STD, EPOCHS, lr, 128, seed, loss=loss, optimizer=optimizer)
+                    train(model, images[:SUBSET], STD, EPOCHS, lr, 128, seed, **settings)
                 except FloatingPointError:  # too high a rate: the loss is not a number any more
                     values.append(float("-inf"))
                     continue
@@ -71,22 +75,23 @@ def rates(images):
                 values.append(evaluation.psnr(outputs, left_out).mean().item())
             scores[lr] = sum(values) / len(values)
         best = max(scores, key=scores.get)
-        print(
-            loss_name, optimizer_name, {lr: round(score, 2) for lr, score in scores.items()}, "best", best, flush=True
-        )
         psnr = {str(lr): round(score, 2) for lr, score in scores.items()}
-        found[f"{loss_name} {optimizer_name}"] = {"best": best, "psnr": psnr}
+        print(loss, optimizer_name, psnr, "best", best, flush=True)
+        found[f"{loss} {optimizer_name}"] = {"best": best, "psnr": psnr}
     return found
 
 
 def seeds(images):
-    """Dense network and U-Net as the notebook trains them at noise 0.5, from three other seeds: test BCE and PSNR,
-    and the share of digits that a classifier, trained here, still reads."""
+    """Dense network and U-Net as the notebook trains them at noise 0.5, from three other seeds:
+    test BCE and PSNR, and the share of digits that a classifier, trained here, still reads."""
     test, labels = data.load_mnist(train=False)
     noisy = noise.gaussian(test, STD, torch.Generator().manual_seed(1000))
     read = classifier(images, data.load_mnist().labels)
     found = {}
-    for name, make_model, settings in (("dense", dense, (12, 0.012, 256)), ("U-Net", UNet, (6, 0.02, 128))):
+    for name, make_model, settings in (
+        ("dense", dense, (12, 0.012, 256)),
+        ("U-Net", UNet, (6, 0.02, 128)),
+    ):
         found[name] = {"bce": [], "psnr": [], "same digit": []}
         for seed in (11, 12, 13):
             torch.manual_seed(seed)
@@ -95,7 +100,7 @@ def seeds(images):
             logits = evaluation.predict(model, noisy)
             pixels = torch.sigmoid(logits)
             same = (evaluation.predict(read, pixels).argmax(dim=1) == labels).float().mean()
-            found[name]["bce"].append(round(training.bce(logits, test).mean().item(), 4))
+            found[name]["bce"].append(round(losses.bce(logits, test).mean().item(), 4))
             found[name]["psnr"].append(round(evaluation.psnr(pixels, test).mean().item(), 2))
             found[name]["same digit"].append(round(same.item(), 4))
             print(name, seed, {key: values[-1] for key, values in found[name].items()}, flush=True)
@@ -111,12 +116,11 @@ def classifier(images, labels):
         *(nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
         *(nn.Flatten(), nn.Linear(64 * 7 * 7, 10)),
     )
-    digits = training.Batches(images, labels, batch_size=128, seed=1)
     cross_entropy = partial(nn.functional.cross_entropy, reduction="none")
-    schedule = training.warmup_cosine(2 * len(digits), warmup=100)
-    training.fit(
-        model, digits, epochs=2, lr=0.005, loss=cross_entropy, scheduler=schedule, step_every_batch=True, progress=False
-    )
+    steps = 2 * (len(images) // 128)
+    settings = {"epochs": 2, "lr": 0.005, "batch_size": 128, "seed": 1, "progress": False}
+    settings |= {"scheduler": training.warmup_cosine(steps, min(100, steps))}
+    training.fit(model, images, labels, loss=cross_entropy, **settings)
     return model
 
 
@@ -128,7 +132,7 @@ def unet(images):
     history = train(model, images, 0.4, 14, 0.02, 128, **FAST)
     outputs = evaluation.predict(model, noise.gaussian(test, 0.4, torch.Generator().manual_seed(2)))
     return {
-        "bce": round(training.bce(outputs, test).mean().item(), 5),
+        "bce": round(losses.bce(outputs, test).mean().item(), 5),
         "psnr": round(evaluation.psnr(torch.sigmoid(outputs), test).mean().item(), 2),
         "epochs": len(history.loss),
         "seconds": round(history.seconds, 1),
@@ -138,13 +142,15 @@ def unet(images):
 
 
 def epoch(images):
-    """Seconds of one epoch of the dense network, three ways, side by side, batches of 256, the best of three."""
+    """Seconds of one epoch of the dense network, three ways, side by side, and of its matrix
+    products alone; batches of 256, the best of three."""
     with tempfile.TemporaryDirectory() as folder:
         loader = usual_loader(folder, 256)
-        times = {"DataLoader": [], "from memory": [], "from memory, bfloat16": [], "products alone": []}
+        memory = {"from memory": False, "from memory, bfloat16": True}
+        times = {name: [] for name in ("DataLoader", *memory, "products alone")}
         for _ in range(3):
             times["DataLoader"].append(usual_epoch(loader, dense()))
-            for name, bfloat16 in (("from memory", False), ("from memory, bfloat16", True)):
+            for name, bfloat16 in memory.items():
                 model = dense()
                 history = train(model, images, STD, 1, 0.01, 256, bfloat16=bfloat16)
                 times[name].append(history.seconds)
@@ -155,9 +161,10 @@ def epoch(images):
 
 
 def usual_loader(folder, batch_size):
-    """The DataLoader of most tutorials, which reads one picture after the other. Unpacks the files into `folder`."""
+    """The DataLoader of most tutorials, which reads one picture after the other."""
     shutil.copytree(data.DATA_FOLDER / "MNIST" / "raw", Path(folder) / "MNIST" / "raw")
-    pictures = MNIST(folder, download=True, transform=ToTensor())  # finds the files, and unpacks them
+    # It finds the files, and unpacks them
+    pictures = MNIST(folder, download=True, transform=ToTensor())
     return DataLoader(pictures, batch_size=batch_size, shuffle=True)
 
 
@@ -175,10 +182,15 @@ def usual_epoch(loader, model):
 
 
 def _products(model, n, repeats=30):
-    """Seconds of the matrix products of one training step: outputs, gradients of weights, gradients of inputs."""
-    shapes = [layer.weight.shape for layer in (*model.encoder, *model.decoder) if isinstance(layer, nn.Linear)]
+    """Seconds of the matrix products of a step: outputs, gradients of weights and of inputs."""
+    shapes = [
+        layer.weight.shape
+        for layer in (*model.encoder, *model.decoder)
+        if isinstance(layer, nn.Linear)
+    ]
     layers = [
-        (torch.randn(n, inside), torch.randn(outside, inside), torch.randn(n, outside)) for outside, inside in shapes
+        (torch.randn(n, inside), torch.randn(outside, inside), torch.randn(n, outside))
+        for outside, inside in shapes
     ]
     start = time.perf_counter()
     for _ in range(repeats):
@@ -195,5 +207,5 @@ if __name__ == "__main__":
     digits = data.load_mnist().images
     for part in sys.argv[1:] or ["rates", "unet", "seeds", "epoch"]:
         record[part] = {"rates": rates, "unet": unet, "seeds": seeds, "epoch": epoch}[part](digits)
-        write_atomically(RECORD, (json.dumps(record, indent=1) + "\n").encode())
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
         print(part, "->", RECORD.name)

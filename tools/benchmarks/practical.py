@@ -1,6 +1,7 @@
 """The practical as a whole: imports, notebooks, sliders, and many students on one computer.
 
-python tools/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the results)
+python tools/benchmarks/practical.py [imports] [notebooks] [sliders] [classroom]        (prints the
+results)
 """
 
 import json
@@ -17,21 +18,25 @@ from nbformat.v4 import new_code_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
-HELPERS = "from helpers import data, evaluation, exercises, models, noise, plotting, training, widgets"
+HELPERS = "import helpers.checks.emoji_vae, helpers.data, helpers.page, helpers.widgets"
 USUAL = "import torch, matplotlib.pyplot, ipywidgets"
 PEAK = """
 import resource, sys
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * (1024 if sys.platform == "darwin" else 1)))
+unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit)
 """
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STUDENTS = [1, 2, 4]  # at once
+ROUNDS = 9  # of the imports
+KEYS = 80  # pressed on the slider
 
 
-def imports(rounds=9) -> dict:
-    """Seconds of three import statements, each in a new Python, in turn; the median. Memory of an idle kernel."""
+def imports() -> dict:
+    """Seconds of three import statements, each in a new Python, in turn; the median. Memory of an
+    idle kernel."""
     statements = {"torch": "import torch", "usual": USUAL, "helpers": f"{USUAL}\n{HELPERS}"}
     times = {name: [] for name in statements}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for name, statement in statements.items():
             start = time.perf_counter()
             subprocess.run([sys.executable, "-c", statement], check=True)
@@ -66,12 +71,15 @@ def classroom() -> dict:
     for count in STUDENTS:
         with ThreadPoolExecutor(count) as pool:
             runs = list(pool.map(run, [letters] * count))
-        results[str(count)] = {key: max(run[key] for run in runs) for key in ("minutes", "megabytes")}
+        results[str(count)] = {
+            key: max(run[key] for run in runs) for key in ("minutes", "megabytes")
+        }
     return results
 
 
 def sliders() -> dict:
-    """Milliseconds from a key to changed pixels in JupyterLab: a slider in Python, and a map in the page."""
+    """Milliseconds from a key to changed pixels in JupyterLab: a slider in Python, and a map in the
+    page."""
     from lab import the_lab
     from page import chromium, open_notebook, start_browser
     from test_latent_map import HOLD, MAP, SLIDERS, basins
@@ -85,14 +93,18 @@ def sliders() -> dict:
         slider = notebook.sliders()[0]
         slider.focus()
         slider.go("min")
-        times = {"slider": [time for _ in range(80) for _, time in [slider.press("ArrowRight", 500)] if time]}
+        presses = [slider.press("ArrowRight", 500)[1] for _ in range(KEYS)]
+        times = {"slider": [time for time in presses if time]}
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
         frame.evaluate("latentMap.ready")
         frame.locator("#map").focus()
         basins(frame)
         shown, times["map"] = frame.evaluate(HOLD, 40)
     return {"shown_of_40": shown} | {
-        name: {"median": round(statistics.median(values)), "p95": round(sorted(values)[int(0.95 * len(values))])}
+        name: {
+            "median": round(statistics.median(values)),
+            "p95": round(sorted(values)[int(0.95 * len(values))]),
+        }
         for name, values in times.items()
     }
 

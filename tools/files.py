@@ -5,13 +5,11 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(file: str | Path, content: bytes) -> None:
+def write_atomically(file: Path, content: bytes) -> None:
     """Write `content` to a temporary file in the same folder, then rename it to `file`.
 
-    Whatever goes wrong (a full disk, a read-only folder), an older `file` stays as it was: OSError is raised.
-    Several processes may write the same file at the same time: the last one wins.
+    Whatever goes wrong, such as a full disk, an older `file` stays as it was: OSError is raised.
     """
-    file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:

@@ -1,0 +1,91 @@
+"""The checks of notebook 03."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from helpers import checks, noise
+from helpers.evaluation import pixel_errors, predict
+from helpers.models import Autoencoder
+from helpers.stack import from_seeds
+from helpers.training import fit, warmup_cosine
+
+
+@checks.exercise(1)
+def check_salt_and_pepper(function: Callable[[Tensor, float, torch.Generator], Tensor]) -> str:
+    """function(images, p, generator) replaces pixels, with p/2 by 1 and with p/2 by 0."""
+    images, p = torch.full((500, 1, 7, 5), 0.5), 0.4
+    answer, again, other = checks.call_with_seeds(function, images, p, shape=images.shape)
+    kinds = [((answer - value).abs() < 1e-3).float() for value in (1.0, 0.0, 0.5)]
+    salt, pepper, kept = (float(kind.mean()) for kind in kinds)
+    if not checks.close(answer, again) or (checks.close(answer, other) and answer.std() > 1e-3):
+        return "hint: draw the random numbers with generator=generator: one seed, one noise."
+    if 0.01 < kept < 0.99 and any(_is_shared(kind) for kind in kinds):
+        return "hint: every pixel of every image needs a random number of its own: torch.rand."
+    if salt + pepper + kept < 0.999:
+        return "hint: a pixel is replaced by 1 or by 0, or it stays as it is. Nothing else."
+    if kept > 0.7:
+        return "hint: too many pixels stay. Salt has the probability p/2, and pepper p/2 as well."
+    if kept < 0.58:
+        return "hint: too many pixels are replaced. Salt *and* pepper *together* have p."
+    one = "Let one random number decide for both."
+    if abs(salt - pepper) > 0.02:
+        return f"hint: there should be as much salt (1) as pepper (0). {one}"
+    if kept > 0.62:
+        return f"hint: a few pixels too many stay. {one}"
+    return "right."
+
+
+def _is_shared(mask):
+    """Whether pixels, or images, share random numbers: then their shares differ too much."""
+    share = mask.mean()
+    by_image = mask.flatten(1).mean(dim=1).std() > 1.5 * (share * (1 - share) / 35).sqrt()
+    return bool(by_image or (mask.mean(dim=0) - share).abs().max() > 0.15)
+
+
+@checks.exercise(2)
+def check_bayes(function: Callable[[Tensor, Tensor, float], Tensor], letters: Tensor) -> str:
+    """function(noisy, letters, p) gives P(letter | noisy) for all letters, (N, letters)."""
+    p = 0.3
+    noisy = noise.salt_and_pepper(letters, p, torch.Generator().manual_seed(0))
+    d = torch.cdist(noisy.flatten(1), letters.flatten(1), p=1)
+    right = torch.softmax(d * torch.log(torch.tensor(p / 2 / (1 - p / 2))), dim=1)
+    not_halved = torch.softmax(d * torch.log(torch.tensor(p / (1 - p))), dim=1)
+    answer = checks.call(function, noisy, letters, p, shape=right.shape)
+    if checks.close(answer, not_halved):
+        return "hint: a pixel flips with probability p/2, not p."
+    if not checks.close(answer.sum(dim=1), torch.ones(len(noisy))):
+        return "hint: the probabilities of one image should add up to 1: divide by their sum."
+    if not checks.close(answer, right):
+        return "hint: d different pixels: f**d * (1 - f)**(35 - d), f = p/2; divide by the sum."
+    return "right."
+
+
+@checks.exercise(3)
+def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
+    """sizes with a code of at most 4, and a p for the training: 95 % exact at p = 0.1."""
+    if checks.is_missing(p, sizes):
+        return checks.NOT_YET
+    if not isinstance(sizes, list | tuple):
+        return f"hint: give the sizes as a list, [35, ...]; yours are a {type(sizes).__name__}."
+    if any(size is ... for size in sizes):
+        return checks.NOT_YET
+    with checks.caught("training"):
+        if sizes[len(sizes) // 2] > 4 or max(sizes) > 256:
+            most = "the code may have at most 4 numbers, a layer at most 256"
+            return f"hint: {most}; yours are {sizes}."
+        make_model = partial(Autoencoder, sizes, code_activation=nn.Identity)
+        networks = from_seeds(make_model, range(100, 104))
+        add_noise, schedule = partial(noise.salt_and_pepper, p=p), warmup_cosine(1500, 50)
+        train = partial(fit, networks, letters, copies=8, record_every=500, progress=False)
+        train(epochs=1500, lr=0.02, scheduler=schedule, noise=add_noise)
+    clean = letters.repeat(200, 1, 1, 1)
+    noisy = noise.salt_and_pepper(clean, 0.1, torch.Generator().manual_seed(100))
+    errors = pixel_errors(torch.sigmoid(predict(networks, noisy)), clean)
+    exact = float((errors == 0).float().mean())
+    if exact < 0.95:
+        ask = "More room in the layers? Another noise in training?"
+        return f"hint: {exact:.0%} of the letters are right. {ask}"
+    return "at least 95 % of the letters are right at p = 0.1: right."

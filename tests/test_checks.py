@@ -1,0 +1,460 @@
+"""The checks of the exercises: they say right, not yet or a hint, and never raise."""
+
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers import noise, training
+from helpers.checks import emoji_vae
+from helpers.checks.emoji_vae import check_cheap_code, check_kl_between, check_sample_clouds
+from helpers.checks.letter_autoencoder import check_halfway, check_pixel_errors, check_recipe
+from helpers.checks.letter_denoiser import check_bayes, check_letter_denoiser, check_salt_and_pepper
+from helpers.checks.mnist_denoiser import check_denoiser, check_mixed_noise, check_psnr
+from helpers.data import load_emoji, load_letters, load_mnist
+from helpers.evaluation import bayes_denoiser, psnr
+from helpers.models import Autoencoder
+
+IMAGES = load_letters().images
+
+
+def say(capsys, check, *answers):
+    check(*answers)
+    (line,) = capsys.readouterr().out.splitlines()
+    return line.partition(": ")[2]
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def stops(error):
+    def answer(*_):
+        raise error
+
+    return answer
+
+
+def at_first(function, then):
+    """An answer that is `function` in the first call, and `then` from the second call on."""
+    functions = iter([function])
+    return lambda *args: next(functions, then)(*args)
+
+
+def error(x, y):
+    return (x - y).square().flatten(1).mean(1)
+
+
+def mixed(change=lambda u: u, shape=(400, 1, 1, 1), draw=torch.randn, pattern=(400, 1, 28, 28)):
+    """An answer whose levels are `change` of numbers from U[0, 1]; by default it is right."""
+
+    def answer(x, g):
+        sigma = change(torch.rand(shape, generator=g))
+        return (x + sigma * draw(pattern, generator=g)).clamp(0, 1)
+
+    return answer
+
+
+def uniform(shape, generator):
+    """Uniform numbers with the standard deviation 1."""
+    return 12**0.5 * (torch.rand(shape, generator=generator) - 0.5)
+
+
+def mixed_in_place(x, g):
+    sigma = torch.rand(len(x), 1, 1, 1, generator=g)
+    return x.add_(sigma * torch.randn(x.shape, generator=g)).clamp_(0, 1)
+
+
+def evenly_spaced(u):
+    return torch.linspace(0, 1, 400).reshape(400, 1, 1, 1)
+
+
+OWN, ANYWHERE = "hint: every pixel of every image needs a", "hint: sigma should be anywhere"
+PSNR = [
+    (lambda x, y: ..., "not yet"),
+    (lambda x, y: None, "not yet"),
+    (stops(RuntimeError("a mistake")), "your function stopped with RuntimeError: a mistake"),
+    (stops(SystemExit(3)), "your function stopped with SystemExit: 3"),
+    (lambda *_: sys.exit(), "your function stopped with SystemExit"),
+    (stops(Silent()), "your function stopped with Silent: (its text can't be shown)"),
+    (stops(ValueError("one\ntwo")), "your function stopped with ValueError: one"),
+    (lambda x: x, "your function stopped with TypeError"),
+    (lambda x, y: 20.0, "hint: return a tensor; yours returned float"),
+    (lambda x, y: psnr(x, y).mean(), "hint: expected a tensor of shape (5,); yours has ()"),
+    (lambda x, y: 10 * error(x, y).log10(), "hint: the sign"),
+    (lambda x, y: -10 * error(x, y).log(), "hint: PSNR takes the logarithm to base 10"),
+    (error, "hint: first the mean squared error"),
+    (lambda x, y: -20 * error(x, y).log10(), "hint: first the mean squared error"),
+    (lambda x, y: torch.full((5,), torch.nan), "hint: first the mean squared error"),
+    (lambda x, y: 10 * torch.log10(1 / error(x, y)), "right."),
+    (lambda x, y: psnr(x.requires_grad_(), y).double(), "right."),
+]
+MIXED = [
+    (lambda x, g: ..., "not yet"),
+    (lambda x, g: x.numpy(), "hint: return a tensor; yours returned ndarray"),
+    (lambda x, g: x[:3], "hint: expected a tensor of shape (400, 1, 28, 28); yours has (3,"),
+    (lambda x, g: mixed(lambda u: torch.rand(u.shape))(x, g), "hint: draw the levels *and*"),
+    (lambda x, g: mixed()(x, torch.Generator().manual_seed(5)), "hint: draw the levels *and* the"),
+    (lambda x, g: x + mixed()(x, g), "hint: cut the result to [0, 1]"),
+    (lambda x, g: x, "hint: sigma does not differ from image to image"),
+    (lambda x, g: noise.gaussian(x, 0.5, g), "hint: sigma does not differ from image to image"),
+    (mixed(shape=()), "hint: sigma does not differ from image to image"),
+    (mixed(shape=(400, 1, 28, 28)), "hint: sigma does not differ from image to image"),
+    (mixed(pattern=(1, 1, 28, 28)), OWN),
+    (mixed(pattern=(400, 1, 28, 1)), OWN),
+    (mixed(pattern=(400, 1, 1, 28)), OWN),
+    (mixed(lambda u: u * torch.linspace(0, 1, 28).unsqueeze(1)), "hint: sigma changes inside"),
+    (mixed(lambda u: u.repeat_interleave(14, 2), (400, 1, 2, 1)), "hint: sigma changes inside"),
+    (mixed(lambda u: u.repeat_interleave(14, 3), (400, 1, 1, 2)), "hint: sigma changes inside"),
+    (mixed(evenly_spaced), "hint: sigma should be random"),
+    (mixed(lambda u: u / 2), ANYWHERE),
+    (mixed(lambda u: u**2), ANYWHERE),
+    (mixed(lambda u: 2 * u), ANYWHERE),
+    (mixed(lambda u: 0.2 + 0.6 * u), ANYWHERE),
+    (mixed(lambda u: u.round()), ANYWHERE),
+    (mixed(draw=uniform), "hint: the noise should be normal"),
+    (mixed(), "right."),
+    (lambda x, g: mixed()(x, g).double() + 1e-7 * torch.rand(1), "right."),
+    (mixed_in_place, "right."),
+    (at_first(mixed(), stops(RuntimeError("late"))), "your function stopped with RuntimeError"),
+    (at_first(mixed(), lambda x, g: None), "not yet"),
+]
+
+
+def errors(p, x):
+    return ((p > 0.5) != (x > 0.5)).flatten(1).sum(1)
+
+
+PIXELS = [
+    (lambda p, x: ..., "not yet"),
+    (lambda p, x: errors(p, x).sum(), "hint: expected a tensor of shape"),
+    (lambda p, x: 35 - errors(p, x), "hint: you count the pixels that are right"),
+    (lambda p, x: (p - x).abs().flatten(1).sum(1), "hint: cut the probabilities"),
+    (errors, "right."),
+    (lambda p, x: errors(p, x) * 1.0000001, "right."),
+]
+
+
+def salt_and_pepper(salt=0.5, pepper=0.5, shape=(500, 1, 7, 5)):
+    """An answer with these shares of p; by default it is right."""
+
+    def answer(x, p, g):
+        u = torch.rand(shape, generator=g).expand_as(x)
+        return torch.where(u < salt * p, 1.0, torch.where(u > 1 - pepper * p, 0.0, x))
+
+    return answer
+
+
+def salt_and_pepper_in_place(x, p, g):
+    u = torch.rand(x.shape, generator=g)
+    x[u < p] = 0.0
+    x[u < p / 2] = 1.0
+    return x
+
+
+def two_draws(x, p, g):
+    x[torch.rand(x.shape, generator=g) < p / 2] = 1
+    x[torch.rand(x.shape, generator=g) < p / 2] = 0
+    return x
+
+
+SALT = [
+    (lambda x, p, g: ..., "not yet"),
+    (at_first(salt_and_pepper(), lambda x, p, g: None), "not yet"),
+    (lambda x, p, g: x[:3], "hint: expected a tensor of shape (500, 1, 7, 5); yours has (3,"),
+    (lambda x, p, g: noise.salt_and_pepper(x, p), "hint: draw the random numbers with generator"),
+    (lambda x, p, g: salt_and_pepper()(x, p, torch.Generator()), "hint: draw the random numbers"),
+    (lambda x, p, g: noise.gaussian(x, p, g), "hint: a pixel is replaced by 1 or by 0, or it st"),
+    (lambda x, p, g: x, "hint: too many pixels stay"),
+    (salt_and_pepper(0.25, 0.25), "hint: too many pixels stay"),
+    (salt_and_pepper(0.5, 0), "hint: too many pixels stay"),
+    (salt_and_pepper(1, 1), "hint: too many pixels are replaced"),
+    (lambda x, p, g: torch.zeros_like(x), "hint: too many pixels are replaced"),
+    (salt_and_pepper(1, 0), "hint: there should be as much salt (1) as pepper (0)"),
+    (salt_and_pepper(0.25, 0.75), "hint: there should be as much salt (1) as pepper (0)"),
+    *((salt_and_pepper(shape=shape), OWN) for shape in ((500, 1, 1, 1), (1, 1, 7, 5))),
+    *((salt_and_pepper(shape=shape), OWN) for shape in ((500, 1, 7, 1), (500, 1, 1, 5))),
+    (two_draws, "hint: there should be as much salt (1) as pepper (0). Let one random number"),
+    (salt_and_pepper(), "right."),
+    (lambda x, p, g: noise.salt_and_pepper(x, p, g).double() * (1 - 1e-7), "right."),
+    (salt_and_pepper_in_place, "right."),
+]
+
+
+def posterior(noisy, letters, p, f=0.5, rest=1, sum_over=1):
+    """An answer with the probability f * p of a flip; by default it is right."""
+    d = (noisy.flatten(1).unsqueeze(1) != letters.flatten(1)).sum(dim=2)
+    likelihood = (f * p) ** d * (1 - f * p) ** (rest * (35 - d))
+    return likelihood / likelihood.sum(dim=sum_over, keepdim=True) if sum_over else likelihood
+
+
+BAYES = [
+    (lambda x, y, p: ..., "not yet"),
+    (lambda x, y, p: x @ y, "your function stopped with RuntimeError"),
+    (lambda x, y, p: posterior(x, y, p)[0], "hint: expected a tensor of shape (32, 32)"),
+    (bayes_denoiser, "hint: expected a tensor of shape (32, 32); yours has (32, 1, 7, 5)"),
+    (partial(posterior, f=1), "hint: a pixel flips with probability p/2, not p"),
+    (partial(posterior, sum_over=None), "hint: the probabilities of one image should add up"),
+    (lambda x, y, p: posterior(x, y, p).T, "hint: the probabilities of one image should add up"),
+    (partial(posterior, rest=0), "hint: d different pixels"),
+    (lambda x, y, p: posterior(x, y, p).flip(1), "hint: d different pixels"),
+    (lambda x, y, p: torch.full((32, 32), torch.nan), "hint: "),
+    (posterior, "right."),
+    (lambda x, y, p: posterior(x.double(), y, p).requires_grad_(), "right."),
+]
+
+
+def kl(m, v, n, w):
+    return 0.5 * (w - v + (v.exp() + (m - n).square()) / w.exp() - 1)
+
+
+KL = [
+    (lambda *_: ..., "not yet"),
+    (lambda m, v, n, w: kl(m, v, n, w).sum(dim=1), "hint: expected a tensor of shape (5, 3)"),
+    (lambda m, v, n, w: kl(n, w, m, v), "hint: the two distributions are exchanged"),
+    (lambda m, v, n, w: 2 * kl(m, v, n, w), "hint: a factor 1/2"),
+    (lambda m, v, n, w: kl(m, 2 * v, n, 2 * w), "hint: exp(logvar) is the variance already"),
+    (lambda m, v, n, w: kl(m, v, n, w) + 0.5, "hint: with mu2 = "),
+    (kl, "right."),
+]
+
+
+def clouds(width=lambda v: (0.5 * v).exp(), faces=3, draw=torch.randn, shape=None, shift=0.0):
+    def answer(mu, logvar, count, generator):
+        which = torch.randint(faces, (count,), generator=generator)
+        epsilon = draw(shape or (count, mu.shape[1]), generator=generator)
+        return mu[which] + width(logvar[which]) * (epsilon + shift)
+
+    return answer
+
+
+def one_after_the_other(mu, logvar, count, generator):
+    which = torch.arange(count) % 3
+    return mu[which] + (0.5 * logvar[which]).exp() * torch.randn(count, 2, generator=generator)
+
+
+def faces_alone(mu, logvar, count, generator):
+    which = torch.randint(3, (count,), generator=generator)
+    return mu[which] + (0.5 * logvar[which]).exp() * torch.randn(count, 2)
+
+
+CLOUDS = [
+    (lambda *_: None, "not yet"),
+    (lambda m, v, count, g: m, "hint: expected a tensor of shape (6000, 2)"),
+    (lambda m, v, count, g: clouds()(m, v, count, torch.Generator()), "hint: draw the faces *and*"),
+    (faces_alone, "hint: draw the faces *and* the points from the generator"),
+    (clouds(faces=2), "hint: every face should come equally often"),
+    (one_after_the_other, "hint: every face should come equally often, by chance"),
+    (clouds(width=torch.zeros_like), "hint: that is the middle of the clouds"),
+    (clouds(width=lambda v: (0.5 * v[:1]).exp()), "hint: the clouds have the wrong width"),
+    (clouds(width=torch.exp), "hint: the clouds have the wrong width"),
+    (clouds(width=lambda v: v), "hint: the clouds have the wrong width"),
+    (clouds(shape=(6000, 1)), "hint: every number of every point"),
+    (clouds(shift=1.0), "hint: every number of every point"),
+    (clouds(draw=uniform), "hint: every number of every point"),
+    (clouds(), "right."),
+]
+CASES = [
+    *((check_psnr, *case) for case in PSNR),
+    *((check_mixed_noise, *case) for case in MIXED),
+    *((check_pixel_errors, *case) for case in PIXELS),
+    *((check_salt_and_pepper, *case) for case in SALT),
+    *((partial(check_bayes, letters=IMAGES), *case) for case in BAYES),
+    *((check_kl_between, *case) for case in KL),
+    *((check_sample_clouds, *case) for case in CLOUDS),
+]
+
+
+@pytest.mark.parametrize(("check", "answer", "reply"), CASES)
+def test_answers_and_replies(capsys, check, answer, reply):
+    if isinstance(check, partial):
+        check = lambda function: check_bayes(function, IMAGES.clone())  # noqa: E731
+    assert say(capsys, check, answer).startswith(reply)
+
+
+@pytest.mark.parametrize("skipped", range(1, 9))
+@pytest.mark.parametrize(
+    ("check", "right"),
+    [
+        (check_mixed_noise, mixed()),
+        (check_salt_and_pepper, salt_and_pepper()),
+        (check_sample_clouds, clouds()),
+    ],
+)
+def test_a_right_answer_is_right_whatever_it_draws(capsys, check, right, skipped):
+    def answer(*args):
+        torch.rand(skipped, generator=args[-1])  # numbers that it does not need
+        return right(*args)
+
+    assert say(capsys, check, answer) == "right."
+
+
+def test_an_answer_may_change_what_it_gets_but_not_what_the_notebook_has(capsys):
+    letters = IMAGES.clone()
+
+    def spoiled(noisy, x, p):
+        right = posterior(noisy, x, p)
+        noisy.zero_(), x.zero_()
+        return right
+
+    assert say(capsys, check_bayes, spoiled, letters) == "right."
+    torch.manual_seed(0)
+    model = Autoencoder([35, 17, 2, 17, 35])
+    before = [weights.clone() for weights in model.parameters()]
+
+    def halves(model, a, b):
+        answer = torch.sigmoid(code_mean(model, a, b))
+        a.zero_(), b.zero_(), [weights.data.zero_() for weights in model.parameters()]
+        return answer
+
+    assert say(capsys, check_halfway, halves, model, letters) == "right."
+    assert torch.equal(letters, IMAGES)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_another_default_dtype_and_the_random_numbers_of_the_notebook_stay(capsys):
+    torch.set_default_dtype(torch.float64)
+    try:
+        state = torch.get_rng_state()
+        assert say(capsys, check_psnr, psnr) == "right."
+        assert say(capsys, check_kl_between, kl) == "right."
+        assert say(capsys, check_sample_clouds, clouds()) == "right."
+        make_model = partial(Autoencoder, [35, 2, 35])
+        assert "only 0 of 16" in say(capsys, check_recipe, {"epochs": 1}, make_model, IMAGES)
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_an_interrupt_stays_one(capsys):
+    with pytest.raises(KeyboardInterrupt):
+        check_psnr(stops(KeyboardInterrupt()))
+
+
+def code_mean(model, a, b):
+    return model.decode((model.encode(a) + model.encode(b)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda m, a, b: ..., "not yet"),
+        (lambda m, a, b: code_mean(m, a, b) > 0, "hint: encode both images"),
+        (lambda m, a, b: torch.zeros(3), "hint: expected one image of 35 pixels; yours has 3"),
+        (code_mean, "hint: these are logits"),
+        (lambda m, a, b: (a + b) / 2, "hint: take the mean of the two codes"),
+        (lambda m, a, b: torch.sigmoid(m((a + b) / 2)), "hint: take the mean of the two codes"),
+        (lambda m, a, b: torch.sigmoid(m(a)), "hint: encode both images"),
+        (lambda m, a, b: torch.sigmoid(code_mean(m, a, b)), "right."),
+        (lambda m, a, b: torch.sigmoid(code_mean(m, a, b)).reshape(35), "right."),
+    ],
+)
+def test_halfway(capsys, answer, reply):
+    torch.manual_seed(0)
+    model = Autoencoder([35, 17, 2, 17, 35])
+    for linear in (model.encoder[0], model.decoder[0]):
+        linear.weight.data *= 5  # an untrained network that still tells letters apart
+    assert say(capsys, check_halfway, answer, model, IMAGES).startswith(reply)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Images to train with and to test with, from the smaller file."""
+    images = load_mnist(train=False).images
+    return images[:9500], images[-500:]
+
+
+STOPPED = "training with these settings stopped with "
+
+
+@pytest.mark.parametrize(
+    ("settings", "reply"),
+    [
+        (..., "not yet"),
+        ({"batch_size": 100, "lr": ...}, "not yet"),
+        ([100, 0.1], "hint: give the settings as a dictionary, {...}; yours is a list"),
+        ({"batch_size": 100, "epochs": 10}, "hint: the number of epochs is fixed: 3; yours is 10"),
+        ({}, "hint: the settings need a 'batch_size'"),
+        ({"batch_size": 0}, STOPPED + "ValueError: batch_size"),
+        ({"batch_size": np.array([1, 2])}, STOPPED + "ValueError: batch_size"),
+        ({"batch_size": 100, "speed": 3}, STOPPED + "TypeError"),
+        ({"batch_size": 100, "loss": stops(SystemExit(1))}, STOPPED + "SystemExit: 1"),
+        ({"batch_size": 4000, "lr": 1e-6}, "hint: the BCE on test images is 0.69"),
+        ({"batch_size": 50, "lr": 3e-3}, "the BCE on test images is below 0.15: right."),
+    ],
+)
+def test_denoiser(capsys, digits, settings, reply):
+    before = dict(settings) if isinstance(settings, dict) else settings
+    make = partial(Autoencoder, [784, 64, 784], activation=nn.ReLU, code_activation=nn.ReLU)
+    assert say(capsys, check_denoiser, settings, make, *digits).startswith(reply)
+    assert settings == before  # the cell may be run again
+
+
+RIGHT = {"lr": 0.05, "optimizer": partial(training.Adam, betas=(0.9, 0.99))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reply"),
+    [
+        (None, "not yet"),
+        ({"lr": 0.1}, "hint: 'epochs' must be a whole number, at most 3000; yours is None"),
+        ({"epochs": 5000}, "hint: 'epochs' must be a whole number, at most 3000; yours is 5000"),
+        ({"epochs": 10, "speed": 3}, STOPPED + "TypeError"),
+        ({"epochs": 10, "lr": 0.01}, "hint: only 0 of 16 networks have no wrong pixel"),
+        (
+            {"epochs": 3000, **RIGHT, "scheduler": training.warmup_cosine(3000, 100)},
+            "at least 14 of 16 networks have no wrong pixel: right.",
+        ),
+    ],
+)
+def test_recipe(capsys, settings, reply):
+    make = partial(Autoencoder, [35, 17, 2, 17, 35])
+    assert say(capsys, check_recipe, settings, make, IMAGES).startswith(reply)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "p", "reply"),
+    [
+        ([35, 17, ..., 17, 35], 0.1, "not yet"),
+        ([35, 17, 4, 17, 35], ..., "not yet"),
+        (None, 0.1, "not yet"),
+        (35, 0.1, "hint: give the sizes as a list, [35, ...]; yours are a int"),
+        ([35, 17, 5, 17, 35], 0.1, "hint: the code may have at most 4 numbers"),
+        ([35, 4, 64, 4, 35], 0.1, "hint: the code may have at most 4 numbers"),
+        ([35, 257, 4, 257, 35], 0.1, "hint: the code may have at most 4 numbers, a layer at most"),
+        ([35, 0, 35], 0.1, "training stopped with ValueError: sizes"),
+        ([36, 4, 36], 0.1, "training stopped with ValueError"),
+        ([35, "4", 35], 0.1, "training stopped with TypeError"),
+        ([35, np.array([1, 2]), 35], 0.1, "training stopped with ValueError"),
+        ([35, 4, 35], float("nan"), "training stopped with ValueError: p is a probability"),
+        ([35, 4, 35], "0.1", "training stopped with TypeError"),
+        ([35, 2, 35], 1.0, "hint: 0% of the letters are right"),
+        ((35, 48, 4, 48, 35), 0.12, "at least 95 % of the letters are right at p = 0.1: right."),
+    ],
+)
+def test_letter_denoiser(capsys, sizes, p, reply):
+    assert say(capsys, check_letter_denoiser, sizes, p, IMAGES).startswith(reply)
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "beta", "reply"),
+    [
+        (..., 0.3, "not yet"),
+        (33, 0.3, "hint: take a latent_dim of 1 to 32"),
+        (3.0, 0.3, "training stopped with ValueError"),
+        (3, 0, "hint: take a beta above 0"),
+        (3, float("nan"), "hint: take a beta above 0"),
+        (1, 0.3, "hint: the MSE is"),
+        (12, 1e-3, "hint: the KL divergence is"),
+    ],
+)
+def test_cheap_code(capsys, monkeypatch, latent_dim, beta, reply):
+    """The right answer, which takes seconds, is in the solutions."""
+    monkeypatch.setattr(emoji_vae, "STAGES", [(1, 800 if latent_dim == 12 else 60, 0.005)])
+    emoji = load_emoji().images
+    assert say(capsys, check_cheap_code, latent_dim, beta, emoji).startswith(reply)
