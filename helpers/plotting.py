@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator
 from mpl_toolkits.mplot3d.proj3d import proj_transform
+from torch import nn
+
+from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -236,3 +239,57 @@ def plot_roc(curves) -> Axes:
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, loc="lower right")
     return ax
+
+
+def plot_network(model, ax=None, title="") -> Axes:
+    """The layers of a network of `models` as blocks, from left to right, with their widths.
+
+    A dense layer is as high as its width (on a log scale); those of a U-Net as their resolution,
+    with the skip as an arrow. Raises ValueError for another network.
+    """
+    blocks, skip = _blocks(model)
+    ax = ax or _new_axes(1.1 * len(blocks), 2.6)
+    for x, (height, text, colour) in enumerate(blocks):
+        style = {"color": COLOURS[colour], "edgecolor": "black", "width": 0.5, "alpha": 0.75}
+        ax.bar(x, height, bottom=-height / 2, **style)
+        ax.text(x, -height / 2 - 0.15, text, ha="center", va="top", fontsize=8)
+        if x:
+            arrow = {"arrowstyle": "->"}
+            ax.annotate("", xy=(x - 0.27, 0), xytext=(x - 0.73, 0), arrowprops=arrow)
+    for start, end in skip:
+        arrow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.25", "linestyle": "--"}
+        top = blocks[start][0] / 2
+        ax.annotate("", xy=(end, top), xytext=(start, top), arrowprops=arrow)
+        ax.text((start + end) / 2, top + 1.25, "skip", ha="center", fontsize=8)
+    highest = max(height for height, _, _ in blocks) / 2
+    ax.set(xlim=(-0.6, len(blocks) - 0.4), ylim=(-highest - 1.5, highest + 0.2 + bool(skip)))
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=10)
+    return ax
+
+
+def _blocks(model):
+    """Height, text and place in COLOURS of each block; the pairs of blocks joined by a skip."""
+    if isinstance(model, UNet):
+        half, quarter = model.down_1[1].out_channels, model.down_2[1].out_channels
+        layers = [(1, 1), (4, 2), (half, 2), (quarter, 4), (quarter, 4), (quarter, 2)]
+        layers += [(quarter + half, 2), (half, 2), (4, 2), (1, 1)]
+        sizes = {1: "H x W", 2: "H/2 x W/2", 4: "H/4 x W/4"}
+        return [(6 / part, f"{n} of\n{sizes[part]}", 0) for n, part in layers], [(2, 6)]
+    if not isinstance(model, Autoencoder | VariationalAutoencoder):
+        raise ValueError(f"expected a network of helpers.models, got {type(model).__name__}")
+    blocks, coder = [[model.encoder[0].in_features, "image", 0]], model.decoder[0]
+    for layer in (*model.encoder, *model.decoder):
+        if layer is coder:
+            blocks[-1][2] = 1  # the code
+            if isinstance(model, Autoencoder):
+                blocks[-1][1] += "\ncode"
+            else:
+                blocks[-1][1] += "\nmu and\nlog variance"
+                blocks.append([model.latent_dim, f"{model.latent_dim}\ncode z,\ndrawn", 1])
+        if isinstance(layer, nn.Linear):
+            blocks.append([layer.out_features, f"{layer.out_features}", 0])
+        elif not isinstance(layer, nn.Identity):
+            blocks[-1][1] += f"\n{type(layer).__name__.removesuffix('1d')}"
+    blocks[0][1], blocks[-1][1] = f"{blocks[0][0]}\nimage", f"{blocks[-1][0]}\nlogits"
+    return [(np.log2(width + 1), text, colour) for width, text, colour in blocks], []

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import noise, training
+from helpers import checks, noise, training
 from helpers.checks import emoji_vae
 from helpers.checks.emoji_vae import check_cheap_code, check_kl_between, check_sample_clouds
 from helpers.checks.letter_autoencoder import check_halfway, check_pixel_errors, check_recipe
@@ -458,3 +458,11 @@ def test_cheap_code(capsys, monkeypatch, latent_dim, beta, reply):
     monkeypatch.setattr(emoji_vae, "STAGES", [(1, 800 if latent_dim == 12 else 60, 0.005)])
     emoji = load_emoji().images
     assert say(capsys, check_cheap_code, latent_dim, beta, emoji).startswith(reply)
+
+
+def test_what_holds_is_a_list(capsys):
+    checks.holds({"one": True, "all of many": torch.tensor([True, True]), "two": 1 < 0})
+    checks.holds({"not all": torch.tensor([True, False])})
+    not_here = ": with your settings this does not hold"
+    expected = ["✓ one", "✓ all of many", f"✗ two{not_here}", f"✗ not all{not_here}"]
+    assert capsys.readouterr().out.splitlines() == expected

@@ -10,6 +10,7 @@ from matplotlib.offsetbox import AnnotationBbox
 from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from helpers import plotting
+from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 
 mpl.use("Agg")
 
@@ -210,3 +211,24 @@ def test_another_paper_and_codes_that_do_not_fit_are_refused_before_anything_is_
         with pytest.raises(ValueError, match=r"expected codes of shape \(4, 2\) or \(4, 3\), got"):
             plotting.plot_thumbnails(codes, images, None)
     assert plt.get_fignums() == []
+
+
+def test_a_network_is_drawn_layer_by_layer():
+    def drawn(model):
+        ax = plotting.plot_network(model)
+        return [bar.get_height() for bar in ax.patches], [text.get_text() for text in ax.texts]
+
+    heights, texts = drawn(Autoencoder([35, 17, 2, 17, 35]))
+    np.testing.assert_allclose(heights, np.log2([36, 18, 3, 18, 36]))
+    texts = [text.replace("\n", " ") for text in texts if text]
+    assert texts == ["35 image", "17 Tanh", "2 Sigmoid code", "17 Tanh", "35 logits"]
+    _, texts = drawn(VariationalAutoencoder([400, 30], latent_dim=3))
+    texts = [text.replace("\n", " ") for text in texts if text]
+    middle = ["30 ReLU", "6 mu and log variance", "3 code z, drawn", "30 ReLU"]
+    assert texts == ["400 image", *middle, "400 logits"]
+    heights, texts = drawn(UNet((10, 5)))
+    assert heights == [6, 3, 3, 1.5, 1.5, 3, 3, 3, 3, 6] and "skip" in texts
+    channels = [int(text.split()[0]) for text in texts if " of" in text]
+    assert channels == [1, 4, 10, 5, 5, 5, 15, 10, 4, 1]
+    with pytest.raises(ValueError, match="expected a network of"):
+        plotting.plot_network(torch.nn.Linear(2, 2))

@@ -1,4 +1,4 @@
-"""The checks behind the exercises, one file a notebook; here what they share.
+"""`holds` lists what is true; the checks behind the exercises, one file a notebook.
 
 Each check prints one line: not yet, a hint, or right. No answer stops the notebook, changes its
 images or its random numbers.
@@ -6,7 +6,7 @@ images or its random numbers.
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -54,6 +54,18 @@ def caught(what: str):
         except Exception:  # the text of an error may fail, too
             text = "(its text can't be shown)"
         raise Reply(f"{what} stopped with {type(error).__name__}: {text}") from error
+
+
+def holds(statements: Mapping[str, object]) -> None:
+    """Print `✓ statement` for each that is true, else `✗` and that it does not hold here.
+
+    statements: text -> a truth value, or a tensor of them that must all be true.
+    """
+    for statement, true in statements.items():
+        if bool(torch.as_tensor(true).all()):
+            print(f"✓ {statement}")
+        else:
+            print(f"✗ {statement}: with your settings this does not hold")
 
 
 def call(function: Callable, *arguments, shape=None) -> Tensor:
