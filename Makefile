@@ -10,10 +10,13 @@ BIN := .venv/bin
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 READY := .venv/ready
 
-.PHONY: lab test test-long notebooks html benchmark clean
+.PHONY: lab check test test-long notebooks html handout benchmark clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) notebooks/01_mnist_denoiser.ipynb
+
+check: $(READY)
+	$(BIN)/python tools/check.py
 
 test: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -32,11 +35,14 @@ benchmark: $(READY)
 html: $(READY)
 	$(BIN)/python tools/make_site.py html
 
+handout: $(READY)
+	$(BIN)/python tools/make_handout.py autoencoder-practical.zip
+
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	@echo "Setting up .venv. This takes some minutes, most of them for PyTorch."
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python tools/set_up.py $(PYTORCH_INDEX)
 	touch $@
 
 clean:
