@@ -1,6 +1,8 @@
-# make lab: open the practical.  make test: prove it.  make notebooks: run and save all notebooks, as they are committed.
+# make lab: open the practical.  make check: does everything work here?  make test: prove it.
+# make notebooks: run and save all notebooks, as they are committed.
 # make html: run all notebooks and write them as web pages into the folder html.
-# make benchmark: measure how good and how fast it is, and write the table of the README.
+# make handout: a zip for students, without outputs and solutions.
+# make benchmark: measure how good and how fast it is, and write docs/results.md.
 # make test-long: the notebooks with other seeds and threads, and without a network.
 # All set up .venv by themselves, again when pyproject.toml changes.
 PYTHON ?= python3

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-CONDA_NAMES = {"torch": "pytorch"}  # where conda has another name
+CONDA_NAMES = {"torch": "pytorch-cpu"}  # where conda has another name
 ONLY_CONDA = {"python", "pip"}
 
 

@@ -1,12 +1,11 @@
 """How good and how fast the practical is, and how its cost grows (`make benchmark`).
 
-    python tools/benchmarks/benchmark.py [part]...      by default all parts, about half an hour
-    python tools/benchmarks/benchmark.py --readme       writes the table of the README again, from
-    saved numbers
+    python tools/benchmarks/benchmark.py [part]...   by default all parts
+    python tools/benchmarks/benchmark.py --saved     writes the pages again, from saved numbers
 
 Each part runs in a process of its own and replaces its entry in tools/benchmarks/results.json. At
-the end the table is printed and written into README.md, between its two marks, and the figures
-.github/cost.png and .github/seconds.png are drawn.
+the end the table is printed, docs/results.md is written with its figures docs/cost.png and
+docs/seconds.png, and so is what README.md says about it, between its two marks.
 """
 
 import argparse
@@ -27,7 +26,7 @@ HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2
 sys.path += [str(ROOT / folder) for folder in ("tools", "tests", "tests/browser")]
 from files import write_atomically  # noqa: E402
 
-RESULTS, README = HERE / "results.json", ROOT / "README.md"
+RESULTS, README, PAGE = HERE / "results.json", ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 PARTS = {  # part: the script that measures it
     "letters": "letters.py",
@@ -190,18 +189,32 @@ LINES = {
 }
 
 
-def section(results: dict) -> str:
-    """What stands in the README between the two marks."""
+def page(results: dict) -> str:
+    """docs/results.md."""
     computer = results["computer"]
     intro = (
-        f"Measured by `make benchmark` (half an hour) on {computer['cores']} cores, "
+        f"Written by `make benchmark`. Measured on {computer['cores']} cores, "
         f"{computer['system']}, PyTorch {computer['torch']}. JAX is compared where it is "
         'installed: `.venv/bin/pip install -e ".[benchmark]"`.'
     )
-    pictures = "\n\n".join(
-        f"![{text}](.github/{name})" for name, (_, _, text) in drawable(results).items()
-    )
-    return f"{BEGIN}\n{intro}\n\n{table(results)}\n\n{pictures}\n{END}"
+    pictures = "\n\n".join(f"![{text}]({n})" for n, (_, _, text) in drawable(results).items())
+    return f"# How fast, and how good\n\n{intro}\n\n{table(results)}\n\n{pictures}\n"
+
+
+def section(results: dict) -> str:
+    """What README.md says: a line for some parts, as far as they have been measured."""
+    lines = []
+    for part, rows in {
+        "letters": (0, 2, 3),
+        "mnist": (3,),
+        "denoiser": (0,),
+        "notebooks": (0,),
+    }.items():
+        known = list(LINES[part](results[part])) if part in results else []
+        lines += [
+            f"- {what}: {ratio}" for what, ratio, _ in (known[i] for i in rows if i < len(known))
+        ]
+    return "\n".join([BEGIN, *lines, END])
 
 
 def drawable(results: dict) -> dict:
@@ -270,7 +283,7 @@ def draw_seconds(results: dict) -> Figure:
     return figure
 
 
-FIGURES = {  # file in .github: what draws it, the parts that it needs, what it shows
+FIGURES = {  # file in docs: what draws it, the parts that it needs, what it shows
     "cost.png": (
         draw_cost,
         ["letters"],
@@ -289,10 +302,11 @@ FIGURES = {  # file in .github: what draws it, the parts that it needs, what it 
 def write(results):
     write_atomically(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
     write_atomically(README, with_section(README.read_text(encoding="utf-8"), results).encode())
+    write_atomically(PAGE, page(results).encode())
     for name, (draw, _, _) in drawable(results).items():
         file = io.BytesIO()
         draw(results).savefig(file, format="png")
-        write_atomically(ROOT / ".github" / name, file.getvalue())
+        write_atomically(PAGE.parent / name, file.getvalue())
 
 
 def has_chromium() -> bool:
@@ -303,13 +317,13 @@ def has_chromium() -> bool:
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Measure the practical, and write the table of the README."
+        description="Measure the practical, and write docs/results.md."
     )
     parser.add_argument(
         "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; by default all"
     )
     parser.add_argument(
-        "--readme", action="store_true", help="measure nothing; write the table from saved numbers"
+        "--saved", action="store_true", help="measure nothing; write the pages from saved numbers"
     )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
@@ -317,10 +331,10 @@ def main():
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     marked(README.read_text(encoding="utf-8"))  # before half an hour of measuring, not after it
-    if arguments.readme and not results:
+    if arguments.saved and not results:
         parser.error(f"{RESULTS.name} is missing: nothing has been measured")
     parts = arguments.parts or list(PARTS)
-    if not arguments.readme:
+    if not arguments.saved:
         if "sliders" in parts and not has_chromium():
             parser.error(
                 "sliders: expected a Chromium (see README, Tests), or the names of the other parts"
