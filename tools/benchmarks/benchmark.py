@@ -87,6 +87,14 @@ def of_letters(r):
         f"{r['perfect']:.0%} without a wrong pixel",
         f"{r['seconds_for_64']:.0f} s; training adds {r['added_memory'][at_64]:.0f} MB",
     )
+    for kind, costs in r["growth"].items():
+        first, *_, last = costs
+        more = int(last) / int(first)
+        yield (
+            f"16 networks at once, more {kind}: a network and update",
+            f"{costs[last] / costs[first]:.1f} times the cost for {more:.0f} times the {kind}",
+            ", ".join(f"{n}: {cost:.1f} µs" for n, cost in costs.items()),
+        )
     yield (
         "an update of 16 denoisers with 8 noisy copies, and of 4 emoji VAEs on two threads",
         f"{r['milliseconds']['denoisers']:.2f} ms and {r['milliseconds']['vaes']:.2f} ms",
@@ -140,7 +148,9 @@ def of_imports(r):
     yield (
         "import of all helpers",
         f"{r['helpers'] / r['usual']:.2f} times that of torch, matplotlib and ipywidgets",
-        f"{r['helpers']:.1f} s; torch alone {r['torch']:.1f} s; "
+        f"{r['helpers']:.1f} s; what is installed takes {r['installed_megabytes']} MB on disk, "
+        f"{r['torch_megabytes']} of them PyTorch with its libraries; "
+        f"torch alone {r['torch']:.1f} s; "
         f"an idle kernel takes {r['idle_kernel_megabytes']} MB",
     )
 

@@ -7,7 +7,8 @@ The network is that of notebook 02, [35, 17, 2, 17, 35] with tanh, a sigmoid aft
 cross entropy and Adam, one thread. An update sees all 32 letters, but for the NumPy loop, which is
 that of a textbook: it makes one update for each letter, and its cost is that of 32 updates. JAX,
 where it is installed, keeps its loss after every update, or never; its time to compile does not
-count. Two numbers more: denoisers with 8 noisy copies, and emoji VAEs on two threads.
+count. Besides: how the cost of 16 networks grows with the number of images and of pixels;
+denoisers with 8 noisy copies; emoji VAEs on two threads.
 """
 
 import gc
@@ -37,6 +38,7 @@ except ImportError:
     jax = None
 
 SIZES, COUNTS, LR = [35, 17, 2, 17, 35], [1, 16, 64, 256], 0.01
+IMAGES, SHAPES = [32, 256, 1024, 4096], [(7, 5), (14, 10), (28, 20)]
 UPDATES, NUMPY_EPOCHS = 200, 10  # NumPy is slow
 RECORD_EVERY = 10  # updates from one loss that we keep to the next
 ROUNDS = 7  # all peers in turn, so that a busy moment meets all; the median counts
@@ -187,6 +189,15 @@ def measure() -> dict:
         runs["all", n] = partial(ours, networks(n), letters, record_every=1)
         if jax:
             runs |= {(f"jax {k}", n): of_jax(letters, n, k == "all") for k in ("all", "none")}
+    generator = torch.Generator().manual_seed(0)
+    for n in IMAGES:  # random patterns: what is learned does not matter here
+        patterns = torch.rand(n, 1, 7, 5, generator=generator).round()
+        runs["images", n] = partial(ours, networks(16), patterns)
+    for height, width in SHAPES:
+        patterns = torch.rand(32, 1, height, width, generator=generator).round()
+        sizes, shape = [height * width, 17, 2, 17, height * width], (height, width)
+        wide = from_seeds(partial(Autoencoder, sizes, shape=shape), range(16))
+        runs["pixels", height * width] = partial(ours, wide, patterns)
     salt = partial(noise.salt_and_pepper, p=0.1)
     runs["denoisers"] = partial(ours, networks(16), letters, noise=salt, copies=8)
     seconds = medians(runs)
@@ -194,6 +205,7 @@ def measure() -> dict:
         kind: [round(1e6 * seconds[kind, n] / n, 1) for n in COUNTS]
         for kind in ("some", "all", *(["jax all", "jax none"] if jax else []))
     }
+    pairs = [(name, time) for name, time in seconds.items() if isinstance(name, tuple)]
     stack = networks(64)
     history = training.fit(stack, letters, record_every=100, progress=False, **RECIPE)
     pixels = torch.sigmoid(evaluation.predict(stack, letters))
@@ -210,6 +222,10 @@ def measure() -> dict:
         "milliseconds": {
             "denoisers": round(1e3 * seconds["denoisers"], 2),
             "vaes": round(1e3 * vaes["vaes"], 2),
+        },
+        "growth": {
+            kind: {n: round(1e6 * time / 16, 1) for (k, n), time in pairs if k == kind}
+            for kind in ("images", "pixels")
         },
         "added_memory": memory,
         "perfect": round(float((wrong == 0).float().mean()), 3),

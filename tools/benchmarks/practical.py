@@ -8,6 +8,7 @@ import json
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +44,21 @@ def imports() -> dict:
             times[name].append(time.perf_counter() - start)
     results = {name: round(statistics.median(values), 2) for name, values in times.items()}
     idle = nbformat.v4.new_notebook(cells=[new_code_cell(HELPERS)])
-    return results | {"idle_kernel_megabytes": execute(idle, ROOT)["megabytes"]}
+    return results | {"idle_kernel_megabytes": execute(idle, ROOT)["megabytes"]} | installed()
+
+
+def installed() -> dict:
+    """Megabytes on disk of this environment, and those of PyTorch and what only it needs."""
+    folder = Path(sysconfig.get_path("purelib"))
+    sizes = {
+        path.name: sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6
+        for path in folder.iterdir()
+    }
+    torch = [size for name, size in sizes.items() if name.startswith(("torch", "nvidia", "triton"))]
+    return {
+        "installed_megabytes": round(sum(sizes.values())),
+        "torch_megabytes": round(sum(torch)),
+    }
 
 
 def execute(notebook, folder):
