@@ -11,6 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from helpers._expect import expect, expect_whole_numbers
+
 LETTER = (7, 5)  # height and width of a letter
 
 
@@ -22,24 +24,23 @@ class _Dense(nn.Module):
 
     def __init__(self, pixels, latent_dim, shape):
         super().__init__()
-        square = (math.isqrt(pixels), math.isqrt(pixels))
-        self.shape = tuple(shape or (LETTER if pixels == math.prod(LETTER) else square))
+        side = math.isqrt(pixels)
+        self.shape = tuple(shape or (LETTER if pixels == math.prod(LETTER) else (side, side)))
         self.latent_dim = latent_dim
-        if len(self.shape) != 2 or math.prod(self.shape) != pixels:
-            raise ValueError(f"shape: expected height x width = {pixels}, got {self.shape}")
+        good = len(self.shape) == 2 and math.prod(self.shape) == pixels
+        expect(good, f"shape: expected height x width = {pixels}", self.shape)
 
     def rows(self, images: Tensor) -> Tensor:
         """images (..., N, 1, H, W) -> (..., N, pixels). Raises ValueError for another shape."""
-        if images.dim() < 4 or images.shape[-3:] != (1, *self.shape):
-            expected = ", ".join(map(str, ("N", 1, *self.shape)))
-            raise ValueError(f"images: expected shape ({expected}), got {tuple(images.shape)}")
+        height, width = self.shape
+        good = images.dim() >= 4 and images.shape[-3:] == (1, height, width)
+        expect(good, f"images: expected shape (N, 1, {height}, {width})", tuple(images.shape))
         return images.flatten(-3)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (N, latent_dim) -> logits (N, 1, H, W)."""
-        if codes.dim() < 2 or codes.shape[-1] != self.latent_dim:
-            expected = f"(N, {self.latent_dim})"
-            raise ValueError(f"codes: expected shape {expected}, got {tuple(codes.shape)}")
+        good = codes.dim() >= 2 and codes.shape[-1] == self.latent_dim
+        expect(good, f"codes: expected shape (N, {self.latent_dim})", tuple(codes.shape))
         return self.decoder(codes).unflatten(-1, (1, *self.shape))
 
 
@@ -53,8 +54,8 @@ class Autoencoder(_Dense):
         ``nn.Sigmoid`` keeps it in (0, 1), ``nn.Identity`` leaves it free.
     batch_norm: put ``nn.BatchNorm1d`` before every activation but that of the code (Ioffe & Szegedy
         2015).
-    Raises ValueError if `sizes` is not the same backwards, is too short, or has a size that is not
-    a whole number > 0, and if `shape` has not as many pixels.
+    Raises ValueError for sizes that are not whole numbers > 0, the same backwards, at least three,
+    and if `shape` has not as many pixels.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class Autoencoder(_Dense):
         code_activation: Callable[[], nn.Module] = nn.Sigmoid,
         batch_norm: bool = False,
     ):
-        sizes = _whole_numbers("sizes", sizes)
-        middle = len(sizes) // 2
-        if len(sizes) < 3 or len(sizes) % 2 == 0 or sizes != sizes[::-1]:
-            raise ValueError(f"sizes: expected such as [35, 17, 2, 17, 35], got {sizes}")
+        sizes, middle = list(sizes), len(sizes) // 2
+        expect_whole_numbers(sizes=sizes)
+        good = len(sizes) >= 3 and len(sizes) % 2 == 1 and sizes == sizes[::-1]
+        expect(good, "sizes: expected such as [35, 17, 2, 17, 35]", sizes)
         super().__init__(sizes[0], sizes[middle], shape)
         layers = _dense(sizes[: middle + 1], activation, batch_norm)
         self.encoder = nn.Sequential(*layers, code_activation())
@@ -103,9 +104,9 @@ class VariationalAutoencoder(_Dense):
         shape: tuple[int, int] | None = None,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ):
-        *sizes, latent_dim = _whole_numbers("sizes and latent_dim", [*sizes, latent_dim])
-        if len(sizes) < 2:
-            raise ValueError(f"sizes: expected at least two, got {sizes}")
+        sizes = list(sizes)
+        expect_whole_numbers(sizes=sizes, latent_dim=latent_dim)
+        expect(len(sizes) >= 2, "sizes: expected at least two", sizes)
         super().__init__(sizes[0], latent_dim, shape)
         self.generator: torch.Generator | None = None
         self.encoder = nn.Sequential(*_dense([*sizes, 2 * latent_dim], activation))
@@ -122,9 +123,8 @@ class VariationalAutoencoder(_Dense):
         All of one shape. The randomness comes from outside, so the gradient can pass through mu and
         logvar (Kingma & Welling, section 2.4). Raises ValueError if the shapes differ.
         """
-        if not mu.shape == logvar.shape == epsilon.shape:
-            shapes = [tuple(value.shape) for value in (mu, logvar, epsilon)]
-            raise ValueError(f"mu, logvar, epsilon: expected one shape, got {shapes}")
+        shapes = [tuple(value.shape) for value in (mu, logvar, epsilon)]
+        expect(len({*shapes}) == 1, "mu, logvar, epsilon: expected one shape", shapes)
         return mu + torch.exp(0.5 * logvar) * epsilon
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,13 +139,6 @@ class VariationalAutoencoder(_Dense):
 def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     """Standard normal numbers of the shape, the type and the device of x."""
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-
-def _whole_numbers(name, values):
-    values = list(values)
-    if not all(isinstance(value, int) and value > 0 for value in values):
-        raise ValueError(f"{name}: expected whole numbers > 0, got {values}")
-    return values
 
 
 def _dense(sizes, activation, batch_norm=False):
@@ -170,9 +163,9 @@ class UNet(nn.Module):
 
     def __init__(self, channels: Sequence[int] = (32, 24)):
         super().__init__()
-        channels = _whole_numbers("channels", channels)
-        if len(channels) != 2:
-            raise ValueError(f"channels: expected two, got {channels}")
+        channels = list(channels)
+        expect_whole_numbers(channels=channels)
+        expect(len(channels) == 2, "channels: expected two", channels)
         half, quarter = channels
         self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
         self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))
@@ -184,8 +177,8 @@ class UNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), H and W multiples of 4 -> logits of the same shape."""
         shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1] != 1 or shape[2] % 4 or shape[3] % 4:
-            raise ValueError(f"images: expected (N, 1, H, W), H and W multiples of 4, got {shape}")
+        good = len(shape) == 4 and shape[1] == 1 and shape[2] % 4 == shape[3] % 4 == 0
+        expect(good, "images: expected (N, 1, H, W), H and W multiples of 4", shape)
         seen = self.down_1(images)
         return self.up(torch.cat([self.middle(self.down_2(seen)), seen], dim=1))
 
