@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from helpers._expect import expect
+from helpers.inner.expect import expect
 
 PIXELS = (-3, -2, -1)  # the dimensions that make one image
 

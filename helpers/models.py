@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from helpers._expect import expect, expect_whole_numbers
+from helpers.inner.expect import expect, expect_whole_numbers
 
 LETTER = (7, 5)  # height and width of a letter
 

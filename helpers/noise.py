@@ -9,7 +9,7 @@ same again, and in every slider: without it the noise comes from PyTorch's globa
 import torch
 from torch import Tensor
 
-from helpers._expect import expect
+from helpers.inner.expect import expect
 
 
 def salt_and_pepper(

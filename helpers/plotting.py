@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator
 from mpl_toolkits.mplot3d.proj3d import proj_transform
-from torch import nn
 
-from helpers.models import Autoencoder, UNet, VariationalAutoencoder
+from helpers.inner.drawing import blocks_of, draw_blocks
+from helpers.inner.expect import expect
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -33,10 +33,19 @@ def _new_axes(width, height):
 
 
 def _paper(paper):
-    if paper not in PAPER:
-        raise ValueError(f"paper: expected one of {list(PAPER)}, got {paper!r}")
+    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
     colour_map, between = PAPER[paper]
     return {"cmap": colour_map, "vmin": 0, "vmax": 1, "interpolation": "nearest"}, between
+
+
+def _sheet(cells, between, gap, top=0):
+    """Images (lines, sets, columns, H, W) as one: the sets of a line one below the other, a gap
+    before each image, and room at the top of each line."""
+    cells = np.pad(cells, [(0, 0)] * 3 + [(gap, 0)] * 2, constant_values=between)
+    lines, sets, columns, height, width = cells.shape
+    blocks = cells.swapaxes(2, 3).reshape(lines, sets * height, columns * width)
+    blocks = np.pad(blocks, ((0, 0), (top, 0), (0, 0)), constant_values=between)
+    return blocks.reshape(-1, columns * width)
 
 
 def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Figure:
@@ -47,29 +56,48 @@ def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Fig
     """
     colours, between = _paper(paper)
     sets = [np.asarray(images) for images in (rows if isinstance(rows, list | tuple) else [rows])]
-    height, width = sets[0].shape[-2:]
-    columns = min(columns, len(sets[0]))
-    gap, top = max(1, width // 5), height // 2 if labels else 0  # pixels; top: room for the titles
-    lines, block = -(-len(sets[0]) // columns), len(sets) * (height + gap) + top
-    sheet = np.full((lines * block + gap, columns * (width + gap) + gap), between)
-    left = 0.9 if names else 0.1  # inches
+    count, (height, width) = len(sets[0]), sets[0].shape[-2:]
+    columns = min(columns, count)
+    lines, gap, top = -(-count // columns), max(1, width // 5), height // 2 if labels else 0
+    cells = np.full((len(sets), lines * columns, height, width), between)
+    for room, images in zip(cells, sets, strict=True):
+        room[: len(images)] = images.reshape(-1, height, width)
+    cells = cells.reshape(len(sets), lines, columns, height, width).swapaxes(0, 1)
+    sheet = np.pad(_sheet(cells, between, gap, top), ((0, gap), (0, gap)), constant_values=between)
+    left, block = 0.9 if names else 0.1, len(sheet) // lines  # inches; pixels
     size = (0.55 * columns + left, 0.55 * columns * sheet.shape[0] / sheet.shape[1])
     figure, ax = plt.subplots(figsize=size)
-    for s, images in enumerate(sets):
-        for i, image in enumerate(images):
-            y = i // columns * block + top + gap + s * (height + gap)
-            x = i % columns * (width + gap) + gap
-            sheet[y : y + height, x : x + width] = image.reshape(height, width)
-            if labels and s == 0:
-                middle = x + width / 2 - 0.5
-                ax.text(middle, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
-            if names and i % columns == 0:
-                ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
+    for i, label in enumerate(labels or []):
+        line, column = divmod(i, columns)
+        x, y = gap + column * (width + gap) + width / 2 - 0.5, top + gap + line * block - 1
+        ax.text(x, y, label, fontsize=8, ha="center", va="bottom")
+    for i, name in enumerate([*(names or [])] * lines):
+        line, s = divmod(i, len(sets))
+        y = top + gap + line * block + s * (height + gap) + height / 2
+        ax.text(-0.5 - gap, y, name, fontsize=9, ha="right", va="center")
     ax.imshow(sheet, **colours)
     ax.set_axis_off()
     margin = left / size[0] if names else 0.01
     figure.subplots_adjust(left=margin, right=0.99, bottom=0.01, top=0.99)
     return figure
+
+
+def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
+    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 up.
+
+    extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
+    """
+    colours, between = _paper(paper)
+    ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
+    (n, m), (left, right, bottom, top) = images.shape[:2], extent
+    sheet = _sheet(images[::-1].swapaxes(1, 2), between, gap=1)
+    # The extent is that of the codes of the outer images: their middles.
+    x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
+    edges = (left - x, right + x, bottom - y, top + y)
+    aspect = (sheet.shape[0] / (top - bottom + 2 * y)) / (sheet.shape[1] / (right - left + 2 * x))
+    ax.imshow(sheet, **colours, extent=edges, aspect=aspect)
+    ax.set(**PLANE)
+    return ax
 
 
 def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axes:
@@ -80,19 +108,20 @@ def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axe
     """
     ax = ax or _new_axes(7, 3.6)
     for i, (name, (x, values)) in enumerate(curves.items()):
-        x, seeds = np.asarray(x), np.asarray(values).reshape(len(x), -1)
+        seeds = np.asarray(values).reshape(len(x), -1)
         marks = {"marker": MARKS[i % 7], "markevery": max(1, len(x) // 8), "markersize": 5}
         ax.plot(x, seeds.mean(axis=1), **line_style(i), **marks, label=name)
         if seeds.shape[1] > 1:
             band = {"color": COLOURS[i % 7], "alpha": 0.15, "linewidth": 0}
             ax.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), **band)
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log == "symlog":
+        ax.set_yscale("symlog", linthresh=1)
+    elif log:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     if log:
-        ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
-        if log is True:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set(major_formatter="{x:g}", minor_formatter="")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
@@ -126,7 +155,7 @@ def plot_intervals(results, xlabel, limits=None, ax=None, log: bool = False) -> 
 def plot_codes(codes, labels, ax=None, title="") -> Axes:
     """A map of 2-D codes (N, 2): each point with its label beside it."""
     ax, codes = ax or _new_axes(5, 5), np.asarray(codes)
-    ax.scatter(codes[:, 0], codes[:, 1], s=14, color=COLOURS[1], zorder=2)
+    ax.scatter(*codes.T, s=14, color=COLOURS[1], zorder=2)
     style = {"textcoords": "offset points", "fontsize": 10, "family": "monospace"}
     for code, label in zip(codes, labels, strict=True):
         ax.annotate(label, code, xytext=(4, 2), **style)
@@ -142,10 +171,8 @@ def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
     zoom: points on the page for each pixel. 3-D codes need an ``ax`` with projection "3d", and are
     seen as it is turned. Raises ValueError for codes of another size, or not as many as images.
     """
-    codes = np.asarray(codes)
-    if codes.shape not in ((len(images), 2), (len(images), 3)):
-        expected = f"({len(images)}, 2) or ({len(images)}, 3)"
-        raise ValueError(f"expected codes of shape {expected}, got {codes.shape}")
+    codes, n = np.asarray(codes), len(images)
+    expect(codes.shape in ((n, 2), (n, 3)), f"codes: expected shape ({n}, 2 or 3)", codes.shape)
     ax.scatter(*codes.T, s=4, color=COLOURS[1])
     ax.set_title(title)
     ax.locator_params(nbins=4)
@@ -158,8 +185,8 @@ def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
         ax.margins(0.08)
         ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
-        image, norm = image.reshape(image.shape[-2:]), plt.Normalize(0, 1)
-        picture = OffsetImage(image, zoom=zoom, cmap="gray", norm=norm)
+        norm = plt.Normalize(0, 1)
+        picture = OffsetImage(image.squeeze(), zoom=zoom, cmap="gray", norm=norm)
         ax.add_artist(AnnotationBbox(picture, point, frameon=False))
     return ax
 
@@ -197,26 +224,6 @@ def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes
     return ax
 
 
-def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
-    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 up.
-
-    extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
-    """
-    colours, between = _paper(paper)
-    ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
-    n, m, _, height, width = images.shape
-    cells = np.full((n, height + 1, m, width + 1), between)
-    cells[:, :height, :, :width] = images[::-1].reshape(n, m, height, width).swapaxes(1, 2)
-    sheet = cells.reshape(n * (height + 1), m * (width + 1))
-    left, right, bottom, top = extent  # the codes of the outer images: their middles
-    x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
-    edges = (left - x, right + x, bottom - y, top + y)
-    aspect = (sheet.shape[0] / (top - bottom + 2 * y)) / (sheet.shape[1] / (right - left + 2 * x))
-    ax.imshow(sheet, **colours, extent=edges, aspect=aspect)
-    ax.set(**PLANE)
-    return ax
-
-
 def plot_errors(errors, labels, ax=None, title="") -> Axes:
     """A bar for each image: how many of its pixels are wrong."""
     ax, errors = ax or _new_axes(8, 2.2), np.asarray(errors)
@@ -247,49 +254,8 @@ def plot_network(model, ax=None, title="") -> Axes:
     A dense layer is as high as its width (on a log scale); those of a U-Net as their resolution,
     with the skip as an arrow. Raises ValueError for another network.
     """
-    blocks, skip = _blocks(model)
+    blocks, skips = blocks_of(model)
     ax = ax or _new_axes(1.1 * len(blocks), 2.6)
-    for x, (height, text, colour) in enumerate(blocks):
-        style = {"color": COLOURS[colour], "edgecolor": "black", "width": 0.5, "alpha": 0.75}
-        ax.bar(x, height, bottom=-height / 2, **style)
-        ax.text(x, -height / 2 - 0.15, text, ha="center", va="top", fontsize=8)
-        if x:
-            arrow = {"arrowstyle": "->"}
-            ax.annotate("", xy=(x - 0.27, 0), xytext=(x - 0.73, 0), arrowprops=arrow)
-    for start, end in skip:
-        arrow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.25", "linestyle": "--"}
-        top = blocks[start][0] / 2
-        ax.annotate("", xy=(end, top), xytext=(start, top), arrowprops=arrow)
-        ax.text((start + end) / 2, top + 1.25, "skip", ha="center", fontsize=8)
-    highest = max(height for height, _, _ in blocks) / 2
-    ax.set(xlim=(-0.6, len(blocks) - 0.4), ylim=(-highest - 1.5, highest + 0.2 + bool(skip)))
-    ax.set_axis_off()
+    draw_blocks(ax, blocks, skips, COLOURS)
     ax.set_title(title, fontsize=10)
     return ax
-
-
-def _blocks(model):
-    """Height, text and place in COLOURS of each block; the pairs of blocks joined by a skip."""
-    if isinstance(model, UNet):
-        half, quarter = model.down_1[1].out_channels, model.down_2[1].out_channels
-        layers = [(1, 1), (4, 2), (half, 2), (quarter, 4), (quarter, 4), (quarter, 2)]
-        layers += [(quarter + half, 2), (half, 2), (4, 2), (1, 1)]
-        sizes = {1: "H x W", 2: "H/2 x W/2", 4: "H/4 x W/4"}
-        return [(6 / part, f"{n} of\n{sizes[part]}", 0) for n, part in layers], [(2, 6)]
-    if not isinstance(model, Autoencoder | VariationalAutoencoder):
-        raise ValueError(f"expected a network of helpers.models, got {type(model).__name__}")
-    blocks, coder = [[model.encoder[0].in_features, "image", 0]], model.decoder[0]
-    for layer in (*model.encoder, *model.decoder):
-        if layer is coder:
-            blocks[-1][2] = 1  # the code
-            if isinstance(model, Autoencoder):
-                blocks[-1][1] += "\ncode"
-            else:
-                blocks[-1][1] += "\nmu and\nlog variance"
-                blocks.append([model.latent_dim, f"{model.latent_dim}\ncode z,\ndrawn", 1])
-        if isinstance(layer, nn.Linear):
-            blocks.append([layer.out_features, f"{layer.out_features}", 0])
-        elif not isinstance(layer, nn.Identity):
-            blocks[-1][1] += f"\n{type(layer).__name__.removesuffix('1d')}"
-    blocks[0][1], blocks[-1][1] = f"{blocks[0][0]}\nimage", f"{blocks[-1][0]}\nlogits"
-    return [(np.log2(width + 1), text, colour) for width, text, colour in blocks], []

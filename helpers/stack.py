@@ -1,7 +1,7 @@
 """Many dense networks as one module: a layer of all of them is one batched matrix product.
 
 `Stack` is an ordinary module, and autograd can follow it. `fit` takes its gradients from
-`helpers.fast`: the same ones, several times faster.
+`helpers.inner`: the same ones, several times faster.
 """
 
 import copy
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from helpers._expect import expect
-from helpers.fast.known import check
+from helpers.inner.expect import expect
+from helpers.inner.known import check
 from helpers.models import Autoencoder, VariationalAutoencoder
 
 

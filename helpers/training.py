@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 from tqdm import tqdm
 
-from helpers._expect import expect, expect_whole_numbers
-from helpers.fast.backpropagation import Backpropagation
+from helpers.inner.backpropagation import Backpropagation
+from helpers.inner.expect import expect, expect_whole_numbers
 from helpers.losses import bce, mean_over_images
 from helpers.models import VariationalAutoencoder
 from helpers.stack import Stack

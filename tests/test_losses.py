@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.fast.backpropagation import VALUES, gradients
+from helpers.inner.backpropagation import VALUES, gradients
 from helpers.losses import bce, elbo, kl_divergence, l1, mean_over_images, mse, vae_loss
 
 

@@ -208,7 +208,7 @@ def test_another_paper_and_codes_that_do_not_fit_are_refused_before_anything_is_
         with pytest.raises(ValueError, match=r"paper: .*\['white', 'black'\], got 'grey'"):
             draw(images, paper="grey")
     for codes in (torch.zeros(4, 4), torch.zeros(3, 2), torch.zeros(4)):
-        with pytest.raises(ValueError, match=r"expected codes of shape \(4, 2\) or \(4, 3\), got"):
+        with pytest.raises(ValueError, match=r"codes: expected shape \(4, 2 or 3\), got"):
             plotting.plot_thumbnails(codes, images, None)
     assert plt.get_fignums() == []
 

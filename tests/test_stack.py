@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from helpers.fast.backpropagation import Backpropagation
-from helpers.fast.known import FORWARD
+from helpers.inner.backpropagation import Backpropagation
+from helpers.inner.known import FORWARD
 from helpers.losses import bce, l1, mse, vae_loss
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 from helpers.stack import from_seeds, stack

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from helpers.fast.known import BACKWARD, FORWARD, check
+from helpers.inner.known import BACKWARD, FORWARD, check
 from helpers.losses import PIXELS, _vae_loss, bce, mean_over_images, mse
 from helpers.models import VariationalAutoencoder, normal_like
 from helpers.stack import Stack, StackedLinear

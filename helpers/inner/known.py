@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from helpers._expect import expect
+from helpers.inner.expect import expect
 from helpers.models import Autoencoder, VariationalAutoencoder
 
 aten = torch.ops.aten

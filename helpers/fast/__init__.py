@@ -1,1 +1,0 @@
-"""How a stack is trained fast. Not for reading: `known`, what it knows; `backpropagation`."""
