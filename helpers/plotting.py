@@ -39,8 +39,7 @@ def _paper(paper):
 
 
 def _sheet(cells, between, gap, top=0):
-    """Images (lines, sets, columns, H, W) as one: the sets of a line one below the other, a gap
-    before each image, and room at the top of each line."""
+    """Images (lines, sets, columns, H, W) as one, a gap before each, room above each line."""
     cells = np.pad(cells, [(0, 0)] * 3 + [(gap, 0)] * 2, constant_values=between)
     lines, sets, columns, height, width = cells.shape
     blocks = cells.swapaxes(2, 3).reshape(lines, sets * height, columns * width)
@@ -91,10 +90,9 @@ def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
     ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
     (n, m), (left, right, bottom, top) = images.shape[:2], extent
     sheet = _sheet(images[::-1].swapaxes(1, 2), between, gap=1)
-    # The extent is that of the codes of the outer images: their middles.
-    x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
-    edges = (left - x, right + x, bottom - y, top + y)
-    aspect = (sheet.shape[0] / (top - bottom + 2 * y)) / (sheet.shape[1] / (right - left + 2 * x))
+    x, y = (right - left) / (m - 1), (top - bottom) / (n - 1)  # from one code to the next
+    edges = (left - x / 2, right + x / 2, bottom - y / 2, top + y / 2)
+    aspect = (sheet.shape[0] / (n * y)) / (sheet.shape[1] / (m * x))  # pixels are squares
     ax.imshow(sheet, **colours, extent=edges, aspect=aspect)
     ax.set(**PLANE)
     return ax
@@ -133,13 +131,13 @@ def plot_intervals(results, xlabel, limits=None, ax=None, log: bool = False) -> 
     log: a scale that is logarithmic above 1 and linear below.
     """
     ax = ax or _new_axes(7, 0.7 + 0.33 * len(results))
-    for i, (mean, low, high) in enumerate(results.values()):
-        bars = [[max(0, mean - low)], [max(0, high - mean)]]
-        ax.errorbar(mean, i, xerr=bars, color=COLOURS[0], marker="o", capsize=4)
+    mean, low, high = np.asarray([*results.values()]).T
+    bars = np.maximum(0, [mean - low, high - mean])
+    ax.errorbar(mean, range(len(mean)), xerr=bars, fmt="o", color=COLOURS[0], capsize=4)
     for i, (name, value) in enumerate((limits or {}).items(), start=1):
         ax.axvline(value, **line_style(i), label=name)
-    ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results))
-    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.set(xlabel=xlabel, ylim=(len(results) - 0.5, -0.5))
+    ax.set_yticks(range(len(results)), list(results))
     if log:
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=-0.1)
@@ -185,8 +183,7 @@ def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
         ax.margins(0.08)
         ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
-        norm = plt.Normalize(0, 1)
-        picture = OffsetImage(image.squeeze(), zoom=zoom, cmap="gray", norm=norm)
+        picture = OffsetImage(image[0], zoom=zoom, cmap="gray", norm=plt.Normalize(0, 1))
         ax.add_artist(AnnotationBbox(picture, point, frameon=False))
     return ax
 
@@ -219,8 +216,9 @@ def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes
     for (i, j), value in np.ndenumerate(values):
         ink = "white" if value <= middle else "black"
         ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=range(len(columns)))
-    ax.set(xticklabels=columns, yticks=range(len(rows)), yticklabels=rows)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
     return ax
 
 
@@ -228,8 +226,8 @@ def plot_errors(errors, labels, ax=None, title="") -> Axes:
     """A bar for each image: how many of its pixels are wrong."""
     ax, errors = ax or _new_axes(8, 2.2), np.asarray(errors)
     ax.bar(range(len(labels)), errors, color=COLOURS[0])
-    ax.set(xticks=range(len(labels)), xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
-    ax.set_xticklabels(labels, family="monospace")
+    ax.set(xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
+    ax.set_xticks(range(len(labels)), labels, family="monospace")
     ax.margins(x=0.01)
     ax.yaxis.get_major_locator().set_params(integer=bool(np.all(errors % 1 == 0)))
     return ax
@@ -241,8 +239,8 @@ def plot_roc(curves) -> Axes:
     for i, (name, (false_alarms, found, auc)) in enumerate(curves.items()):
         ax.plot(false_alarms, found, **line_style(i), linewidth=2, label=f"{name}: AUC {auc:.2f}")
     ax.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":", label="guessing: AUC 0.50")
-    ax.set(xlabel="letters called outliers (share)", ylabel="outliers found (share)")
-    ax.set_aspect("equal")
+    names = {"xlabel": "letters called outliers (share)", "ylabel": "outliers found (share)"}
+    ax.set(**names, aspect="equal")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, loc="lower right")
     return ax
@@ -251,8 +249,8 @@ def plot_roc(curves) -> Axes:
 def plot_network(model, ax=None, title="") -> Axes:
     """The layers of a network of `models` as blocks, from left to right, with their widths.
 
-    A dense layer is as high as its width (on a log scale); those of a U-Net as their resolution,
-    with the skip as an arrow. Raises ValueError for another network.
+    A dense layer is as high as its width (log scale); those of a U-Net as their resolution, with
+    the skip as an arrow. Raises ValueError for another network.
     """
     blocks, skips = blocks_of(model)
     ax = ax or _new_axes(1.1 * len(blocks), 2.6)

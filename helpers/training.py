@@ -91,9 +91,10 @@ def fit(
     """
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
-    given = {"batch_size": batch_size, "patience": patience, "measure_every": measure_every}
-    given = {name: value for name, value in given.items() if value is not None}
-    expect_whole_numbers(epochs=epochs, copies=copies, record_every=record_every, **given)
+    optional = {"batch_size": batch_size, "patience": patience}
+    given = {name: value for name, value in optional.items() if value is not None}
+    expect_whole_numbers(epochs=epochs, copies=copies, **given)
+    expect_whole_numbers(record_every=record_every, measure_every=measure_every)
     counts = f"{len(images)} images, {len(targets)} targets, batch_size={batch_size}"
     fitting = len(images) == len(targets) >= (batch_size or 1)
     expect(fitting, "expected as many targets as images, batch_size at most that", counts)

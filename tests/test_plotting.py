@@ -86,7 +86,8 @@ def test_curves_show_mean_and_band_and_differ_without_colour():
 def test_intervals_stand_in_the_given_order():
     ax = plotting.plot_intervals({"first": (2, 1, 4), "second": (5, 5, 5)}, "errors", {"limit": 3})
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["first", "second"]
-    spans = [[x for x, _ in bar.lines[2][0].get_segments()[0]] for bar in ax.containers]
+    (bars,) = ax.containers[0].lines[2]
+    spans = [[x for x, _ in segment] for segment in bars.get_segments()]
     assert spans == [[1, 4], [5, 5]]
     assert plotting.plot_intervals({"a": (2, 1, 4)}, "errors", log=True).get_xscale() == "symlog"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first one on top
