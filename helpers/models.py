@@ -1,7 +1,8 @@
 """The networks of the practical: small ``nn.Module``s made from a list of layer sizes.
 
 Every network takes images (N, 1, H, W) and gives *logits* of the same shape: numbers without bounds
-that `torch.sigmoid` turns into pixel values in [0, 1].
+that `torch.sigmoid` turns into pixel values in [0, 1]. Sizes that are not whole numbers > 0, and
+images of another shape raise ValueError.
 """
 
 import math
@@ -31,7 +32,7 @@ class _Dense(nn.Module):
         expect(good, f"shape: expected height x width = {pixels}", self.shape)
 
     def rows(self, images: Tensor) -> Tensor:
-        """images (..., N, 1, H, W) -> (..., N, pixels). Raises ValueError for another shape."""
+        """images (..., N, 1, H, W) -> (..., N, pixels)."""
         height, width = self.shape
         good = images.dim() >= 4 and images.shape[-3:] == (1, height, width)
         expect(good, f"images: expected shape (N, 1, {height}, {width})", tuple(images.shape))
@@ -47,15 +48,12 @@ class _Dense(nn.Module):
 class Autoencoder(_Dense):
     """A dense autoencoder: `encode` squeezes an image into a short code, `decode` goes back.
 
-    sizes: the width of every layer, from the image to the code in the middle and back, for example
-        [35, 17, 2, 17, 35]. The size of the code is `latent_dim`.
+    sizes: the width of every layer, from the image to the code (its size is `latent_dim`) and back,
+        such as [35, 17, 2, 17, 35]; ValueError if they are not the same backwards.
     shape: (height, width) of the images; by default a square, and 7 x 5 for 35 pixels: a letter.
     activation: makes the activation after every hidden layer. code_activation: that after the code;
         ``nn.Sigmoid`` keeps it in (0, 1), ``nn.Identity`` leaves it free.
-    batch_norm: put ``nn.BatchNorm1d`` before every activation but that of the code (Ioffe & Szegedy
-        2015).
-    Raises ValueError for sizes that are not whole numbers > 0, the same backwards, at least three,
-    and if `shape` has not as many pixels.
+    batch_norm: ``nn.BatchNorm1d`` before every activation but the code's (Ioffe & Szegedy 2015).
     """
 
     def __init__(
@@ -72,9 +70,9 @@ class Autoencoder(_Dense):
         good = len(sizes) >= 3 and len(sizes) % 2 == 1 and sizes == sizes[::-1]
         expect(good, "sizes: expected such as [35, 17, 2, 17, 35]", sizes)
         super().__init__(sizes[0], sizes[middle], shape)
-        layers = _dense(sizes[: middle + 1], activation, batch_norm)
-        self.encoder = nn.Sequential(*layers, code_activation())
-        self.decoder = nn.Sequential(*_dense(sizes[middle:], activation, batch_norm))
+        to_code, back = sizes[: middle + 1], sizes[middle:]
+        self.encoder = _dense(to_code, activation, batch_norm).append(code_activation())
+        self.decoder = _dense(back, activation, batch_norm)
 
     def encode(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W) -> codes (N, latent_dim)."""
@@ -93,7 +91,6 @@ class VariationalAutoencoder(_Dense):
     latent_dim: how many numbers a code has.
     While it trains (``self.training``) the code is drawn with the attribute `generator`, a
     ``torch.Generator`` that `fit` sets, or None for the global one; in evaluation mode it is mu.
-    Raises ValueError for sizes or a latent_dim that are not whole numbers > 0, or a wrong shape.
     """
 
     def __init__(
@@ -109,8 +106,8 @@ class VariationalAutoencoder(_Dense):
         expect(len(sizes) >= 2, "sizes: expected at least two", sizes)
         super().__init__(sizes[0], latent_dim, shape)
         self.generator: torch.Generator | None = None
-        self.encoder = nn.Sequential(*_dense([*sizes, 2 * latent_dim], activation))
-        self.decoder = nn.Sequential(*_dense([latent_dim, *reversed(sizes)], activation))
+        self.encoder = _dense([*sizes, 2 * latent_dim], activation)
+        self.decoder = _dense([latent_dim, *reversed(sizes)], activation)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (N, 1, H, W) -> mu and logvar, (N, latent_dim): mean and log of the variance."""
@@ -148,7 +145,7 @@ def _dense(sizes, activation, batch_norm=False):
         if i:
             layers += [nn.BatchNorm1d(width_in), activation()] if batch_norm else [activation()]
         layers.append(nn.Linear(width_in, width_out))
-    return layers
+    return nn.Sequential(*layers)
 
 
 class UNet(nn.Module):
@@ -158,14 +155,13 @@ class UNet(nn.Module):
     across (the *skip*) to the way back. There is no convolution at full resolution, where it would
     cost most: each block of 2x2 pixels becomes 4 channels first, and back at the end (Shi et al.,
     sub-pixel convolution, 2016).
-    channels: at half and at a quarter of the resolution; ValueError unless two whole numbers > 0.
+    channels: at half and at a quarter of the resolution.
     """
 
     def __init__(self, channels: Sequence[int] = (32, 24)):
         super().__init__()
-        channels = list(channels)
-        expect_whole_numbers(channels=channels)
-        expect(len(channels) == 2, "channels: expected two", channels)
+        expect_whole_numbers(channels=list(channels))
+        expect(len(channels) == 2, "channels: expected two", list(channels))
         half, quarter = channels
         self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
         self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))

@@ -19,7 +19,8 @@ from helpers.inner.expect import expect
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-PAPER = {"white": ("gray_r", 0.2), "black": ("gray", 1.0)}  # colour map; value between the images
+GREY: dict = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
+PAPER = {"white": (GREY | {"cmap": "gray_r"}, 0.2), "black": (GREY | {"cmap": "gray"}, 1.0)}
 PLANE = {"xlabel": "z1 (first number of the code)", "ylabel": "z2 (second number of the code)"}
 
 
@@ -30,12 +31,6 @@ def line_style(i: int) -> dict:
 
 def _new_axes(width, height):
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
-
-
-def _paper(paper):
-    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
-    colour_map, between = PAPER[paper]
-    return {"cmap": colour_map, "vmin": 0, "vmax": 1, "interpolation": "nearest"}, between
 
 
 def _sheet(cells, between, gap, top=0):
@@ -53,19 +48,19 @@ def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Fig
     rows: images (N, 1, H, W) in [0, 1], or a list of such sets, drawn one below the other.
     labels: titles, above the first set. names: of the sets. columns: images side by side.
     """
-    colours, between = _paper(paper)
-    sets = [np.asarray(images) for images in (rows if isinstance(rows, list | tuple) else [rows])]
-    count, (height, width) = len(sets[0]), sets[0].shape[-2:]
-    columns = min(columns, count)
+    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
+    colours, between = PAPER[paper]  # the second: the value between the images
+    rows = rows if isinstance(rows, list | tuple) else [rows]
+    sets = np.stack([np.asarray(images, dtype=float) for images in rows])
+    count, (height, width), columns = sets.shape[1], sets.shape[-2:], min(columns, sets.shape[1])
     lines, gap, top = -(-count // columns), max(1, width // 5), height // 2 if labels else 0
-    cells = np.full((len(sets), lines * columns, height, width), between)
-    for room, images in zip(cells, sets, strict=True):
-        room[: len(images)] = images.reshape(-1, height, width)
+    missing = (0, 0), (0, lines * columns - count), (0, 0), (0, 0)
+    cells = np.pad(sets.reshape(-1, count, height, width), missing, constant_values=between)
     cells = cells.reshape(len(sets), lines, columns, height, width).swapaxes(0, 1)
     sheet = np.pad(_sheet(cells, between, gap, top), ((0, gap), (0, gap)), constant_values=between)
-    left, block = 0.9 if names else 0.1, len(sheet) // lines  # inches; pixels
-    size = (0.55 * columns + left, 0.55 * columns * sheet.shape[0] / sheet.shape[1])
-    figure, ax = plt.subplots(figsize=size)
+    left, block = 0.9 if names else 0.1, top + len(sets) * (height + gap)  # inches; pixels
+    wide, high = 0.55 * columns + left, 0.55 * columns * sheet.shape[0] / sheet.shape[1]
+    figure, ax = plt.subplots(figsize=(wide, high))
     for i, label in enumerate(labels or []):
         line, column = divmod(i, columns)
         x, y = gap + column * (width + gap) + width / 2 - 0.5, top + gap + line * block - 1
@@ -76,8 +71,7 @@ def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Fig
         ax.text(-0.5 - gap, y, name, fontsize=9, ha="right", va="center")
     ax.imshow(sheet, **colours)
     ax.set_axis_off()
-    margin = left / size[0] if names else 0.01
-    figure.subplots_adjust(left=margin, right=0.99, bottom=0.01, top=0.99)
+    figure.subplots_adjust(left / wide if names else 0.01, 0.01, 0.99, 0.99)
     return figure
 
 
@@ -86,23 +80,23 @@ def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
 
     extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
     """
-    colours, between = _paper(paper)
+    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
+    colours, between = PAPER[paper]  # the second: the value between the images
     ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
     (n, m), (left, right, bottom, top) = images.shape[:2], extent
     sheet = _sheet(images[::-1].swapaxes(1, 2), between, gap=1)
     x, y = (right - left) / (m - 1), (top - bottom) / (n - 1)  # from one code to the next
     edges = (left - x / 2, right + x / 2, bottom - y / 2, top + y / 2)
-    aspect = (sheet.shape[0] / (n * y)) / (sheet.shape[1] / (m * x))  # pixels are squares
-    ax.imshow(sheet, **colours, extent=edges, aspect=aspect)
-    ax.set(**PLANE)
+    ax.imshow(sheet, **colours, extent=edges, aspect="auto")
+    ax.set(**PLANE, box_aspect=sheet.shape[0] / sheet.shape[1])  # pixels are squares
     return ax
 
 
 def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axes:
     """One line for each name. A curve is (x, values), values (len(x),) or (len(x), seeds).
 
-    With seeds the line is their mean, the band goes from the lowest to the highest. log: True for a
-    logarithmic scale of the values, "symlog" for one that is linear below 1 and can show 0.
+    With seeds the line is their mean, the band all of them. log: True for a logarithmic scale of
+    the values, "symlog" for one that is linear below 1 and can show 0.
     """
     ax = ax or _new_axes(7, 3.6)
     for i, (name, (x, values)) in enumerate(curves.items()):
@@ -110,8 +104,8 @@ def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axe
         marks = {"marker": MARKS[i % 7], "markevery": max(1, len(x) // 8), "markersize": 5}
         ax.plot(x, seeds.mean(axis=1), **line_style(i), **marks, label=name)
         if seeds.shape[1] > 1:
-            band = {"color": COLOURS[i % 7], "alpha": 0.15, "linewidth": 0}
-            ax.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), **band)
+            lowest, highest = seeds.min(axis=1), seeds.max(axis=1)
+            ax.fill_between(x, lowest, highest, color=COLOURS[i % 7], alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if log == "symlog":
         ax.set_yscale("symlog", linthresh=1)
@@ -154,9 +148,9 @@ def plot_codes(codes, labels, ax=None, title="") -> Axes:
     """A map of 2-D codes (N, 2): each point with its label beside it."""
     ax, codes = ax or _new_axes(5, 5), np.asarray(codes)
     ax.scatter(*codes.T, s=14, color=COLOURS[1], zorder=2)
-    style = {"textcoords": "offset points", "fontsize": 10, "family": "monospace"}
+    beside = {"xytext": (4, 2), "textcoords": "offset points", "family": "monospace"}
     for code, label in zip(codes, labels, strict=True):
-        ax.annotate(label, code, xytext=(4, 2), **style)
+        ax.annotate(label, code, **beside)
     ax.set(**PLANE, title=title)
     ax.margins(0.1)
     ax.grid(alpha=0.3)
@@ -167,19 +161,18 @@ def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
     """A map of codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black.
 
     zoom: points on the page for each pixel. 3-D codes need an ``ax`` with projection "3d", and are
-    seen as it is turned. Raises ValueError for codes of another size, or not as many as images.
+    seen as it is turned. ValueError for codes of another size, or not as many as images.
     """
     codes, n = np.asarray(codes), len(images)
     expect(codes.shape in ((n, 2), (n, 3)), f"codes: expected shape ({n}, 2 or 3)", codes.shape)
     ax.scatter(*codes.T, s=4, color=COLOURS[1])
-    ax.set_title(title)
     ax.locator_params(nbins=4)
     if codes.shape[1] == 3:
-        ax.set(xlabel="z1", ylabel="z2", zlabel="z3")
+        ax.set(xlabel="z1", ylabel="z2", zlabel="z3", title=title)
         ax.set_box_aspect(None, zoom=0.85)  # room for the labels
         codes = np.stack(proj_transform(*codes.T, ax.get_proj())[:2], axis=1)
     else:
-        ax.set(**PLANE)
+        ax.set(**PLANE, title=title)
         ax.margins(0.08)
         ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
@@ -197,10 +190,9 @@ def plot_basins(letters, distances, codes, labels, extent, ax=None) -> Axes:
     codes (N, 2), labels: of the letters. extent: lowest and highest z1, lowest and highest z2.
     """
     ax = plot_codes(codes, labels, ax=ax or _new_axes(7, 7))
-    letters = np.asarray(letters)
     ground = np.where(np.asarray(distances) == 0, 1.0, 0.85)
-    ground[:, 1:][letters[:, 1:] != letters[:, :-1]] = 0.45
-    ground[1:][letters[1:] != letters[:-1]] = 0.45
+    ground[:, 1:][np.diff(letters, axis=1) != 0] = 0.45
+    ground[1:][np.diff(letters, axis=0) != 0] = 0.45
     place = {"origin": "lower", "extent": extent, "aspect": "auto", "zorder": 0}
     ax.imshow(ground, cmap="gray", vmin=0, vmax=1, **place)
     ax.set(xlim=extent[:2], ylim=extent[2:])
@@ -212,9 +204,8 @@ def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes
     """A table in shades, each field with its number. values: (rows, columns), with their names."""
     ax, values = ax or _new_axes(6, 4.5), np.asarray(values)
     ax.imshow(values, cmap="cividis", aspect="auto")
-    middle = (values.min() + values.max()) / 2
     for (i, j), value in np.ndenumerate(values):
-        ink = "white" if value <= middle else "black"
+        ink = "white" if value <= (values.min() + values.max()) / 2 else "black"
         ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.set_xticks(range(len(columns)), columns)
@@ -239,8 +230,8 @@ def plot_roc(curves) -> Axes:
     for i, (name, (false_alarms, found, auc)) in enumerate(curves.items()):
         ax.plot(false_alarms, found, **line_style(i), linewidth=2, label=f"{name}: AUC {auc:.2f}")
     ax.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":", label="guessing: AUC 0.50")
-    names = {"xlabel": "letters called outliers (share)", "ylabel": "outliers found (share)"}
-    ax.set(**names, aspect="equal")
+    ax.set(xlabel="letters called outliers (share)", ylabel="outliers found (share)")
+    ax.set_aspect("equal")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, loc="lower right")
     return ax
