@@ -4,12 +4,6 @@ Every loader gives an `ImageSet`: images, float32 (N, 1, height, width) in [0, 1
 each. A damaged file raises ValueError (a damaged picture OSError), a missing one FileNotFoundError.
 """
 
-import contextlib
-import gzip
-import hashlib
-import http.client
-import tempfile
-import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from helpers.inner.expect import expect
+from helpers.inner.fetch import read_gzip
 
 DATA_FOLDER = Path(__file__).with_name("_data")  # where `pip install .` puts a copy
 if not DATA_FOLDER.exists():
@@ -46,18 +43,15 @@ def _read_patterns(name, count):
     for where, line in _read_lines(name):
         if line.startswith("letter "):
             letter, rows = line.removeprefix("letter ").strip(), []
-            if letter in letters:
-                raise ValueError(f"{where}: the letter {letter!r} comes twice")
+            expect(letter not in letters, f"{where}: expected a new name", f"{letter!r} again")
             letters[letter] = rows
-        elif rows is None or len(line) != 5 or set(line) - set("#."):
-            raise ValueError(f"{where}: expected 'letter NAME' or 5 times '#' or '.', got {line!r}")
         else:
+            good = rows is not None and len(line) == 5 and set(line) <= set("#.")
+            expect(good, f"{where}: expected 'letter NAME' or 5 times '#' or '.'", repr(line))
             rows.append([character == "#" for character in line])
     for letter, rows in letters.items():
-        if len(rows) != 7:
-            raise ValueError(f"{name}: the letter {letter!r} has {len(rows)} rows, expected 7")
-    if len(letters) != count:
-        raise ValueError(f"{name}: expected {count} letters, got {len(letters)}")
+        expect(len(rows) == 7, f"{name}: {letter!r}: expected 7 rows", len(rows))
+    expect(len(letters) == count, f"{name}: expected {count} letters", len(letters))
     return ImageSet(torch.tensor([*letters.values()]).float().unsqueeze(1), tuple(letters))
 
 
@@ -72,10 +66,9 @@ def load_emoji() -> ImageSet:
     """The 56 emoji faces: (56, 1, 20, 20), grey values, light on black; their Unicode names."""
     names = tuple(line.partition(" ")[2] for _, line in _read_lines("emoji.txt"))
     with Image.open(DATA_FOLDER / "emoji.png") as sheet:
-        pixels = torch.from_numpy(np.array(sheet))
-    if len(names) != 56 or sheet.size != (160, 140) or sheet.mode != "L":
-        got = f"{len(names)} names, {sheet.size} pixels of mode {sheet.mode!r}"
-        raise ValueError(f"emoji: expected 56 names, (160, 140) pixels of mode 'L', got {got}")
+        pixels, found = torch.from_numpy(np.array(sheet)), (len(names), sheet.size, sheet.mode)
+    expected = (56, (160, 140), "L")
+    expect(found == expected, f"emoji: expected names, pixels, mode {expected}", found)
     faces = pixels.reshape(7, 20, 8, 20).transpose(1, 2)  # 7 rows of 8
     return ImageSet(faces.reshape(56, 1, 20, 20).float() / 255, names)
 
@@ -102,43 +95,10 @@ def load_fashion_mnist() -> ImageSet:
 
 
 def _load_idx(published, train):
-    stem = "train" if train else "t10k"
-    folder = DATA_FOLDER / published.__name__ / "raw"
+    folder, stem = DATA_FOLDER / published.__name__ / "raw", "train" if train else "t10k"
     images, labels = (  # each with a header of its own length
-        torch.frombuffer(_read_checked(folder / name, md5, published.mirrors), dtype=torch.uint8)
+        torch.frombuffer(read_gzip(folder / name, md5, published.mirrors), dtype=torch.uint8)
         for name, md5 in published.resources
         if name.startswith(stem)
     )
     return ImageSet(images[16:].reshape(-1, 1, 28, 28).float().div_(255), labels[8:].long())
-
-
-def _read_checked(file, md5, mirrors):
-    packed = file.read_bytes() if file.exists() else _fetch(file, md5, mirrors)
-    found = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(f"{file}: expected md5 {md5}, got {found}. Delete it to fetch it again.")
-    return bytearray(gzip.decompress(packed))  # torch wants a buffer that it may write to
-
-
-def _fetch(file, md5, mirrors):
-    """A missing file from the first mirror that has it; kept, if the folder can be written."""
-    tried = []
-    for url in (mirror + file.name for mirror in mirrors):
-        try:
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                packed = answer.read()
-        except (OSError, http.client.HTTPException) as error:  # the second: it hung up half-way
-            tried.append(f"{url}: {error}")
-            continue
-        if hashlib.md5(packed, usedforsecurity=False).hexdigest() == md5:
-            with contextlib.suppress(OSError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-                    half = Path(folder, file.name)
-                    half.write_bytes(packed)
-                    half.replace(file)  # nobody sees a file half written
-            return packed
-        tried.append(f"{url}: sent another file")
-    raise FileNotFoundError(
-        f"{file} is missing, copy it there; no mirror has it: {'; '.join(tried)}"
-    )

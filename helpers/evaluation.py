@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from helpers.inner.expect import expect
 from helpers.stack import Stack
 
 
@@ -25,14 +26,13 @@ def pixel_errors(pixels: Tensor, images: Tensor) -> Tensor:
 
     ValueError for values outside [0, 1]: logits need ``torch.sigmoid`` first.
     """
-    if pixels.shape[-images.dim() :] != images.shape:
-        raise ValueError(f"expected shape (..., {tuple(images.shape)}), got {tuple(pixels.shape)}")
-    if pixels.min() < 0 or pixels.max() > 1:
-        span = f"{pixels.min():.2f} to {pixels.max():.2f}"
-        raise ValueError(
-            f"expected pixel values in [0, 1], such as torch.sigmoid(logits), got {span}"
-        )
-    return ((pixels > 0.5) != (images > 0.5)).sum(dim=tuple(range(1 - images.dim(), 0)))
+    good = pixels.shape[-images.dim() :] == images.shape
+    expect(good, f"expected shape (..., {tuple(images.shape)})", tuple(pixels.shape))
+    low, high = pixels.min(), pixels.max()
+    wrong = low < 0 or high > 1  # NaN is just wrong: a network of a stack may have diverged
+    expected = "expected pixel values in [0, 1], such as torch.sigmoid(logits)"
+    expect(not wrong, expected, f"{low:.2f} to {high:.2f}")
+    return ((pixels > 0.5) != (images > 0.5)).flatten(1 - images.dim()).sum(dim=-1)
 
 
 def psnr(pixels: Tensor, images: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ def psnr(pixels: Tensor, images: Tensor) -> Tensor:
 
     10 dB more is a tenth of the squared error; equal images give inf.
     """
-    if pixels.shape != images.shape:
-        raise ValueError(f"expected shape {tuple(images.shape)}, got {tuple(pixels.shape)}")
+    same = pixels.shape == images.shape
+    expect(same, f"expected shape {tuple(images.shape)}", tuple(pixels.shape))
     return -10 * (pixels - images).square().flatten(1).mean(dim=1).log10()
 
 
@@ -63,8 +63,8 @@ def t_interval(values) -> tuple[float, float]:
     from scipy.stats import t  # here and below: it takes longer to import than all the rest
 
     values = torch.as_tensor(values, dtype=torch.float64)
-    if values.dim() != 1 or len(values) < 2 or not values.isfinite().all():
-        raise ValueError(f"values: expected at least 2 finite numbers, got {values.tolist()}")
+    good = values.dim() == 1 and len(values) >= 2 and values.isfinite().all()
+    expect(good, "values: expected at least 2 finite numbers", values.tolist())
     half = float(t.ppf(0.975, len(values) - 1)) * values.std() / math.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
 
@@ -91,9 +91,8 @@ def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:
 
 def _rows(images, latent_dim):
     rows = images.flatten(1)
-    if not isinstance(latent_dim, int) or not 0 <= latent_dim <= min(rows.shape):
-        most = f"0 to {min(rows.shape)} for {tuple(rows.shape)} images"
-        raise ValueError(f"latent_dim: expected {most}, got {latent_dim}")
+    good = isinstance(latent_dim, int) and 0 <= latent_dim <= min(rows.shape)
+    expect(good, f"latent_dim: expected a whole number from 0 to {min(rows.shape)}", latent_dim)
     return rows
 
 
@@ -108,8 +107,7 @@ def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Ten
     (latent_dim,), largest first; the least -ELBO of an image (see `losses.elbo`).
     """
     rows = _rows(images, latent_dim).double()
-    if not 0 < beta < math.inf:
-        raise ValueError(f"beta: expected a finite number > 0, got {beta}")
+    expect(0 < beta < math.inf, "beta: expected a finite number > 0", beta)
     variances = torch.linalg.svdvals(rows - rows.mean(dim=0)).square() / len(rows)
     codes, rest = variances[:latent_dim], variances[latent_dim:].sum()
     used, collapsed = codes[codes > beta], codes[codes <= beta].sum() + rest
@@ -127,14 +125,11 @@ def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
     f = p/2, the probability of a flip, d the pixels that differ. The result is the mean of the
     letters with these weights. Cut at 0.5, no denoiser has fewer wrong pixels on average.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is a probability: expected a number in [0, 1], got {p}")
-    if noisy.shape[1:] != letters.shape[1:]:
-        raise ValueError(
-            f"expected shape (N, {tuple(letters.shape[1:])}), got {tuple(noisy.shape)}"
-        )
-    if not all(((images == 0) | (images == 1)).all() for images in (noisy, letters)):
-        raise ValueError("noisy and letters: expected the values 0 and 1, got others")
+    expect(0 <= p <= 1, "p is a probability: expected a number in [0, 1]", p)
+    shape = tuple(letters.shape[1:])
+    expect(noisy.shape[1:] == shape, f"expected shape (N, {shape})", tuple(noisy.shape))
+    binary = all(((images == 0) | (images == 1)).all() for images in (noisy, letters))
+    expect(binary, "noisy and letters: expected the values 0 and 1", "others")
     rows, patterns = noisy.flatten(1), letters.flatten(1)
     d = rows @ (1 - patterns).T + (1 - rows) @ patterns.T  # (N, M)
     f = max(p / 2, 1e-30)  # not 0: its logarithm is finite, and p = 0 is the limit of a small p
@@ -145,8 +140,8 @@ def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
 def rms_distances(images: Tensor, others: Tensor) -> Tensor:
     """Root mean squared difference of the pixels of each pair: (N, ...), (M, ...) -> (N, M)."""
     a, b = images.flatten(1), others.flatten(1)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"expected as many pixels each, got {a.shape[1]} and {b.shape[1]}")
+    same = a.shape[1] == b.shape[1]
+    expect(same, "expected as many pixels each", f"{a.shape[1]} and {b.shape[1]}")
     # The default, a product of matrices, rounds so that an image is not at 0 from itself.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist") / a.shape[1] ** 0.5
 
@@ -158,15 +153,14 @@ def precision_recall(real: Tensor, generated: Tensor) -> tuple[float, float]:
     neighbour there. Precision: generated images in some ball of the real ones; recall: real ones in
     some ball of the generated ones (Kynkaanniemi et al. 2019, eq. 1 to 3, here on pixels).
     """
-    if min(len(real), len(generated)) < 4:
-        raise ValueError(f"expected at least 4 of each, got {len(real)} and {len(generated)}")
-    between = rms_distances(real, generated)
-    radius, radius_generated = (  # the fourth smallest distance: the first is that to itself
-        rms_distances(images, images).kthvalue(4, dim=1).values for images in (real, generated)
-    )
-    precision = (between <= radius.unsqueeze(1)).any(dim=0).float().mean()
-    recall = (between <= radius_generated).any(dim=1).float().mean()
-    return float(precision), float(recall)
+    n, m = len(real), len(generated)
+    expect(min(n, m) >= 4, "expected at least 4 of each", f"{n} and {m}")
+
+    def share_in_balls(around, others):
+        to_third = rms_distances(around, around).kthvalue(4, dim=0).values  # the first is itself
+        return float((rms_distances(others, around) <= to_third).any(dim=1).float().mean())
+
+    return share_in_balls(real, generated), share_in_balls(generated, real)
 
 
 def nearest(patterns: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,9 +186,9 @@ def roc(inlier_scores: Tensor, outlier_scores: Tensor) -> tuple[Tensor, Tensor, 
     inlier (ties count half; Hanley & McNeil 1982). A score may be inf, but not NaN.
     """
     scores = torch.cat([inlier_scores, outlier_scores])
-    if not len(inlier_scores) or not len(outlier_scores) or scores.isnan().any():
-        counts = f"{len(inlier_scores)} inliers, {len(outlier_scores)} outliers"
-        raise ValueError(f"expected scores of both kinds, no NaN, got {counts}: {scores.tolist()}")
+    good = len(inlier_scores) and len(outlier_scores) and not scores.isnan().any()
+    counts = f"{len(inlier_scores)} inliers, {len(outlier_scores)} outliers"
+    expect(good, "expected scores of both kinds, no NaN", f"{counts}: {scores.tolist()}")
     thresholds = scores.unique().flip(0).unsqueeze(1)
     false_alarms, found = (
         torch.cat([torch.zeros(1), (kind >= thresholds).float().mean(dim=1)])

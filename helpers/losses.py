@@ -10,6 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from helpers.inner.expect import expect
+
 PIXELS = (-3, -2, -1)  # the dimensions that make one image
 
 
@@ -51,8 +53,7 @@ def elbo(
     For a stack it may be a tensor (S, 1), one for each member.
     Raises ValueError for a negative beta.
     """
-    if not (torch.as_tensor(beta) >= 0).all():
-        raise ValueError(f"beta: expected numbers >= 0, got {beta}")
+    expect((torch.as_tensor(beta) >= 0).all(), "beta: expected numbers >= 0", beta)
     logits, mu, logvar = outputs
     log_likelihood = -0.5 * (torch.sigmoid(logits) - images).square().sum(dim=PIXELS)
     return log_likelihood - beta * kl_divergence(mu, logvar).sum(dim=-1)
@@ -69,49 +70,6 @@ def _vae_loss(outputs, images, beta):
 
 def mean_over_images(values: Tensor, shape: Sequence[int]) -> Tensor:
     """The mean over the images of losses (..., N); ValueError unless they have this shape."""
-    if tuple(values.shape) != tuple(shape):
-        raise ValueError(
-            f"loss: expected one number for each image, shape {tuple(shape)}, got shape "
-            f"{tuple(values.shape)}; a loss of PyTorch may need reduction='none'"
-        )
+    kind = "loss (of PyTorch: reduction='none'): expected one number for each image"
+    expect(values.shape == shape, f"{kind}, shape {tuple(shape)}", f"shape {tuple(values.shape)}")
     return values.mean(dim=-1)
-
-
-def gradients(loss: Callable, outputs: Sequence[Tensor], images: Tensor) -> Sequence[Tensor]:
-    """The gradient of the mean loss of every member of a stack, for each of its outputs.
-
-    outputs: logits (S, N, 1, H, W), for VAEs mu and logvar, too. bce, mse and vae_loss have their
-    formulas, much cheaper than the loss itself; others go through autograd.
-    """
-    known, settings = getattr(loss, "func", loss), getattr(loss, "keywords", {})
-    if known in FORMULAS:
-        return FORMULAS[known](*outputs, images, **settings)
-    with torch.enable_grad():
-        leaves = [output.detach().requires_grad_() for output in outputs]
-        values = loss(leaves[0] if len(leaves) == 1 else tuple(leaves), images)
-        total = mean_over_images(values, outputs[0].shape[:2]).sum()
-        return torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
-
-
-def _bce_gradient(logits, images):
-    return [torch.sigmoid(logits).sub_(images).div_(images.numel())]
-
-
-def _mse_gradient(logits, images):
-    return [_squares_gradient(logits, images, 2 / images.numel())]
-
-
-def _vae_gradient(logits, mu, logvar, images, beta):
-    share = (beta.unsqueeze(-1) if isinstance(beta, Tensor) else beta) / len(images)
-    of_logits = _squares_gradient(logits, images, 1 / len(images))
-    return [of_logits, share * mu, 0.5 * share * torch.expm1(logvar)]
-
-
-def _squares_gradient(logits, images, factor):
-    """factor * (pixels - images) times the slope of the sigmoid, pixels * (1 - pixels)."""
-    pixels = torch.sigmoid(logits)
-    g = (pixels - images).mul_(factor)
-    return torch.ops.aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
-
-
-FORMULAS: dict = {bce: _bce_gradient, mse: _mse_gradient, _vae_loss: _vae_gradient}

@@ -1,7 +1,8 @@
 """The networks of the practical: small ``nn.Module``s made from a list of layer sizes.
 
 Every network takes images (N, 1, H, W) and gives *logits* of the same shape: numbers without bounds
-that `torch.sigmoid` turns into pixel values in [0, 1].
+that `torch.sigmoid` turns into pixel values in [0, 1]. Sizes that are not whole numbers > 0, and
+images of another shape raise ValueError.
 """
 
 import math
@@ -10,6 +11,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from helpers.inner.expect import expect, expect_whole_numbers
 
 LETTER = (7, 5)  # height and width of a letter
 
@@ -22,39 +25,35 @@ class _Dense(nn.Module):
 
     def __init__(self, pixels, latent_dim, shape):
         super().__init__()
-        square = (math.isqrt(pixels), math.isqrt(pixels))
-        self.shape = tuple(shape or (LETTER if pixels == math.prod(LETTER) else square))
+        side = math.isqrt(pixels)
+        self.shape = tuple(shape or (LETTER if pixels == math.prod(LETTER) else (side, side)))
         self.latent_dim = latent_dim
-        if len(self.shape) != 2 or math.prod(self.shape) != pixels:
-            raise ValueError(f"shape: expected height x width = {pixels}, got {self.shape}")
+        good = len(self.shape) == 2 and math.prod(self.shape) == pixels
+        expect(good, f"shape: expected height x width = {pixels}", self.shape)
 
     def rows(self, images: Tensor) -> Tensor:
-        """images (..., N, 1, H, W) -> (..., N, pixels). Raises ValueError for another shape."""
-        if images.dim() < 4 or images.shape[-3:] != (1, *self.shape):
-            expected = ", ".join(map(str, ("N", 1, *self.shape)))
-            raise ValueError(f"images: expected shape ({expected}), got {tuple(images.shape)}")
+        """images (..., N, 1, H, W) -> (..., N, pixels)."""
+        height, width = self.shape
+        good = images.dim() >= 4 and images.shape[-3:] == (1, height, width)
+        expect(good, f"images: expected shape (N, 1, {height}, {width})", tuple(images.shape))
         return images.flatten(-3)
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes (N, latent_dim) -> logits (N, 1, H, W)."""
-        if codes.dim() < 2 or codes.shape[-1] != self.latent_dim:
-            expected = f"(N, {self.latent_dim})"
-            raise ValueError(f"codes: expected shape {expected}, got {tuple(codes.shape)}")
+        good = codes.dim() >= 2 and codes.shape[-1] == self.latent_dim
+        expect(good, f"codes: expected shape (N, {self.latent_dim})", tuple(codes.shape))
         return self.decoder(codes).unflatten(-1, (1, *self.shape))
 
 
 class Autoencoder(_Dense):
     """A dense autoencoder: `encode` squeezes an image into a short code, `decode` goes back.
 
-    sizes: the width of every layer, from the image to the code in the middle and back, for example
-        [35, 17, 2, 17, 35]. The size of the code is `latent_dim`.
+    sizes: the width of every layer, from the image to the code (its size is `latent_dim`) and back,
+        such as [35, 17, 2, 17, 35]; ValueError if they are not the same backwards.
     shape: (height, width) of the images; by default a square, and 7 x 5 for 35 pixels: a letter.
     activation: makes the activation after every hidden layer. code_activation: that after the code;
         ``nn.Sigmoid`` keeps it in (0, 1), ``nn.Identity`` leaves it free.
-    batch_norm: put ``nn.BatchNorm1d`` before every activation but that of the code (Ioffe & Szegedy
-        2015).
-    Raises ValueError if `sizes` is not the same backwards, is too short, or has a size that is not
-    a whole number > 0, and if `shape` has not as many pixels.
+    batch_norm: ``nn.BatchNorm1d`` before every activation but the code's (Ioffe & Szegedy 2015).
     """
 
     def __init__(
@@ -66,14 +65,14 @@ class Autoencoder(_Dense):
         code_activation: Callable[[], nn.Module] = nn.Sigmoid,
         batch_norm: bool = False,
     ):
-        sizes = _whole_numbers("sizes", sizes)
-        middle = len(sizes) // 2
-        if len(sizes) < 3 or len(sizes) % 2 == 0 or sizes != sizes[::-1]:
-            raise ValueError(f"sizes: expected such as [35, 17, 2, 17, 35], got {sizes}")
+        sizes, middle = list(sizes), len(sizes) // 2
+        expect_whole_numbers(sizes=sizes)
+        good = len(sizes) >= 3 and len(sizes) % 2 == 1 and sizes == sizes[::-1]
+        expect(good, "sizes: expected such as [35, 17, 2, 17, 35]", sizes)
         super().__init__(sizes[0], sizes[middle], shape)
-        layers = _dense(sizes[: middle + 1], activation, batch_norm)
-        self.encoder = nn.Sequential(*layers, code_activation())
-        self.decoder = nn.Sequential(*_dense(sizes[middle:], activation, batch_norm))
+        to_code, back = sizes[: middle + 1], sizes[middle:]
+        self.encoder = _dense(to_code, activation, batch_norm).append(code_activation())
+        self.decoder = _dense(back, activation, batch_norm)
 
     def encode(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W) -> codes (N, latent_dim)."""
@@ -92,7 +91,6 @@ class VariationalAutoencoder(_Dense):
     latent_dim: how many numbers a code has.
     While it trains (``self.training``) the code is drawn with the attribute `generator`, a
     ``torch.Generator`` that `fit` sets, or None for the global one; in evaluation mode it is mu.
-    Raises ValueError for sizes or a latent_dim that are not whole numbers > 0, or a wrong shape.
     """
 
     def __init__(
@@ -103,13 +101,13 @@ class VariationalAutoencoder(_Dense):
         shape: tuple[int, int] | None = None,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ):
-        *sizes, latent_dim = _whole_numbers("sizes and latent_dim", [*sizes, latent_dim])
-        if len(sizes) < 2:
-            raise ValueError(f"sizes: expected at least two, got {sizes}")
+        sizes = list(sizes)
+        expect_whole_numbers(sizes=sizes, latent_dim=latent_dim)
+        expect(len(sizes) >= 2, "sizes: expected at least two", sizes)
         super().__init__(sizes[0], latent_dim, shape)
         self.generator: torch.Generator | None = None
-        self.encoder = nn.Sequential(*_dense([*sizes, 2 * latent_dim], activation))
-        self.decoder = nn.Sequential(*_dense([latent_dim, *reversed(sizes)], activation))
+        self.encoder = _dense([*sizes, 2 * latent_dim], activation)
+        self.decoder = _dense([latent_dim, *reversed(sizes)], activation)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images (N, 1, H, W) -> mu and logvar, (N, latent_dim): mean and log of the variance."""
@@ -122,9 +120,8 @@ class VariationalAutoencoder(_Dense):
         All of one shape. The randomness comes from outside, so the gradient can pass through mu and
         logvar (Kingma & Welling, section 2.4). Raises ValueError if the shapes differ.
         """
-        if not mu.shape == logvar.shape == epsilon.shape:
-            shapes = [tuple(value.shape) for value in (mu, logvar, epsilon)]
-            raise ValueError(f"mu, logvar, epsilon: expected one shape, got {shapes}")
+        shapes = [tuple(value.shape) for value in (mu, logvar, epsilon)]
+        expect(len({*shapes}) == 1, "mu, logvar, epsilon: expected one shape", shapes)
         return mu + torch.exp(0.5 * logvar) * epsilon
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -141,13 +138,6 @@ def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
-def _whole_numbers(name, values):
-    values = list(values)
-    if not all(isinstance(value, int) and value > 0 for value in values):
-        raise ValueError(f"{name}: expected whole numbers > 0, got {values}")
-    return values
-
-
 def _dense(sizes, activation, batch_norm=False):
     """Linear layers through `sizes`, with an activation between them but none after the last."""
     layers = []
@@ -155,7 +145,7 @@ def _dense(sizes, activation, batch_norm=False):
         if i:
             layers += [nn.BatchNorm1d(width_in), activation()] if batch_norm else [activation()]
         layers.append(nn.Linear(width_in, width_out))
-    return layers
+    return nn.Sequential(*layers)
 
 
 class UNet(nn.Module):
@@ -165,14 +155,13 @@ class UNet(nn.Module):
     across (the *skip*) to the way back. There is no convolution at full resolution, where it would
     cost most: each block of 2x2 pixels becomes 4 channels first, and back at the end (Shi et al.,
     sub-pixel convolution, 2016).
-    channels: at half and at a quarter of the resolution; ValueError unless two whole numbers > 0.
+    channels: at half and at a quarter of the resolution.
     """
 
     def __init__(self, channels: Sequence[int] = (32, 24)):
         super().__init__()
-        channels = _whole_numbers("channels", channels)
-        if len(channels) != 2:
-            raise ValueError(f"channels: expected two, got {channels}")
+        expect_whole_numbers(channels=list(channels))
+        expect(len(channels) == 2, "channels: expected two", list(channels))
         half, quarter = channels
         self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
         self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))
@@ -184,8 +173,8 @@ class UNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images (N, 1, H, W), H and W multiples of 4 -> logits of the same shape."""
         shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1] != 1 or shape[2] % 4 or shape[3] % 4:
-            raise ValueError(f"images: expected (N, 1, H, W), H and W multiples of 4, got {shape}")
+        good = len(shape) == 4 and shape[1] == 1 and shape[2] % 4 == shape[3] % 4 == 0
+        expect(good, "images: expected (N, 1, H, W), H and W multiples of 4", shape)
         seen = self.down_1(images)
         return self.up(torch.cat([self.middle(self.down_2(seen)), seen], dim=1))
 

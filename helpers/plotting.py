@@ -12,14 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator
 from mpl_toolkits.mplot3d.proj3d import proj_transform
-from torch import nn
 
-from helpers.models import Autoencoder, UNet, VariationalAutoencoder
+from helpers.inner.drawing import blocks_of, draw_blocks
+from helpers.inner.expect import expect
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-PAPER = {"white": ("gray_r", 0.2), "black": ("gray", 1.0)}  # colour map; value between the images
+GREY: dict = {"vmin": 0, "vmax": 1, "interpolation": "nearest"}
+PAPER = {"white": (GREY | {"cmap": "gray_r"}, 0.2), "black": (GREY | {"cmap": "gray"}, 1.0)}
 PLANE = {"xlabel": "z1 (first number of the code)", "ylabel": "z2 (second number of the code)"}
 
 
@@ -32,11 +33,13 @@ def _new_axes(width, height):
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def _paper(paper):
-    if paper not in PAPER:
-        raise ValueError(f"paper: expected one of {list(PAPER)}, got {paper!r}")
-    colour_map, between = PAPER[paper]
-    return {"cmap": colour_map, "vmin": 0, "vmax": 1, "interpolation": "nearest"}, between
+def _sheet(cells, between, gap, top=0):
+    """Images (lines, sets, columns, H, W) as one, a gap before each, room above each line."""
+    cells = np.pad(cells, [(0, 0)] * 3 + [(gap, 0)] * 2, constant_values=between)
+    lines, sets, columns, height, width = cells.shape
+    blocks = cells.swapaxes(2, 3).reshape(lines, sets * height, columns * width)
+    blocks = np.pad(blocks, ((0, 0), (top, 0), (0, 0)), constant_values=between)
+    return blocks.reshape(-1, columns * width)
 
 
 def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Figure:
@@ -45,54 +48,72 @@ def show_images(rows, labels=None, names=None, columns=16, paper="white") -> Fig
     rows: images (N, 1, H, W) in [0, 1], or a list of such sets, drawn one below the other.
     labels: titles, above the first set. names: of the sets. columns: images side by side.
     """
-    colours, between = _paper(paper)
-    sets = [np.asarray(images) for images in (rows if isinstance(rows, list | tuple) else [rows])]
-    height, width = sets[0].shape[-2:]
-    columns = min(columns, len(sets[0]))
-    gap, top = max(1, width // 5), height // 2 if labels else 0  # pixels; top: room for the titles
-    lines, block = -(-len(sets[0]) // columns), len(sets) * (height + gap) + top
-    sheet = np.full((lines * block + gap, columns * (width + gap) + gap), between)
-    left = 0.9 if names else 0.1  # inches
-    size = (0.55 * columns + left, 0.55 * columns * sheet.shape[0] / sheet.shape[1])
-    figure, ax = plt.subplots(figsize=size)
-    for s, images in enumerate(sets):
-        for i, image in enumerate(images):
-            y = i // columns * block + top + gap + s * (height + gap)
-            x = i % columns * (width + gap) + gap
-            sheet[y : y + height, x : x + width] = image.reshape(height, width)
-            if labels and s == 0:
-                middle = x + width / 2 - 0.5
-                ax.text(middle, y - 1, labels[i], fontsize=8, ha="center", va="bottom")
-            if names and i % columns == 0:
-                ax.text(-0.5 - gap, y + height / 2, names[s], fontsize=9, ha="right", va="center")
+    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
+    colours, between = PAPER[paper]  # the second: the value between the images
+    rows = rows if isinstance(rows, list | tuple) else [rows]
+    sets = np.stack([np.asarray(images, dtype=float) for images in rows])
+    count, (height, width), columns = sets.shape[1], sets.shape[-2:], min(columns, sets.shape[1])
+    lines, gap, top = -(-count // columns), max(1, width // 5), height // 2 if labels else 0
+    missing = (0, 0), (0, lines * columns - count), (0, 0), (0, 0)
+    cells = np.pad(sets.reshape(-1, count, height, width), missing, constant_values=between)
+    cells = cells.reshape(len(sets), lines, columns, height, width).swapaxes(0, 1)
+    sheet = np.pad(_sheet(cells, between, gap, top), ((0, gap), (0, gap)), constant_values=between)
+    left, block = 0.9 if names else 0.1, top + len(sets) * (height + gap)  # inches; pixels
+    wide, high = 0.55 * columns + left, 0.55 * columns * sheet.shape[0] / sheet.shape[1]
+    figure, ax = plt.subplots(figsize=(wide, high))
+    for i, label in enumerate(labels or []):
+        line, column = divmod(i, columns)
+        x, y = gap + column * (width + gap) + width / 2 - 0.5, top + gap + line * block - 1
+        ax.text(x, y, label, fontsize=8, ha="center", va="bottom")
+    for i, name in enumerate([*(names or [])] * lines):
+        line, s = divmod(i, len(sets))
+        y = top + gap + line * block + s * (height + gap) + height / 2
+        ax.text(-0.5 - gap, y, name, fontsize=9, ha="right", va="center")
     ax.imshow(sheet, **colours)
     ax.set_axis_off()
-    margin = left / size[0] if names else 0.01
-    figure.subplots_adjust(left=margin, right=0.99, bottom=0.01, top=0.99)
+    figure.subplots_adjust(left / wide if names else 0.01, 0.01, 0.99, 0.99)
     return figure
+
+
+def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
+    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 up.
+
+    extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
+    """
+    expect(paper in PAPER, f"paper: expected one of {list(PAPER)}", repr(paper))
+    colours, between = PAPER[paper]  # the second: the value between the images
+    ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
+    (n, m), (left, right, bottom, top) = images.shape[:2], extent
+    sheet = _sheet(images[::-1].swapaxes(1, 2), between, gap=1)
+    x, y = (right - left) / (m - 1), (top - bottom) / (n - 1)  # from one code to the next
+    edges = (left - x / 2, right + x / 2, bottom - y / 2, top + y / 2)
+    ax.imshow(sheet, **colours, extent=edges, aspect="auto")
+    ax.set(**PLANE, box_aspect=sheet.shape[0] / sheet.shape[1])  # pixels are squares
+    return ax
 
 
 def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axes:
     """One line for each name. A curve is (x, values), values (len(x),) or (len(x), seeds).
 
-    With seeds the line is their mean, the band goes from the lowest to the highest. log: True for a
-    logarithmic scale of the values, "symlog" for one that is linear below 1 and can show 0.
+    With seeds the line is their mean, the band all of them. log: True for a logarithmic scale of
+    the values, "symlog" for one that is linear below 1 and can show 0.
     """
     ax = ax or _new_axes(7, 3.6)
     for i, (name, (x, values)) in enumerate(curves.items()):
-        x, seeds = np.asarray(x), np.asarray(values).reshape(len(x), -1)
+        seeds = np.asarray(values).reshape(len(x), -1)
         marks = {"marker": MARKS[i % 7], "markevery": max(1, len(x) // 8), "markersize": 5}
         ax.plot(x, seeds.mean(axis=1), **line_style(i), **marks, label=name)
         if seeds.shape[1] > 1:
-            band = {"color": COLOURS[i % 7], "alpha": 0.15, "linewidth": 0}
-            ax.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), **band)
+            lowest, highest = seeds.min(axis=1), seeds.max(axis=1)
+            ax.fill_between(x, lowest, highest, color=COLOURS[i % 7], alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
+    if log == "symlog":
+        ax.set_yscale("symlog", linthresh=1)
+    elif log:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     if log:
-        ax.set_yscale("symlog", linthresh=1) if log == "symlog" else ax.set_yscale("log")
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
-        if log is True:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set(major_formatter="{x:g}", minor_formatter="")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
     return ax
@@ -104,13 +125,13 @@ def plot_intervals(results, xlabel, limits=None, ax=None, log: bool = False) -> 
     log: a scale that is logarithmic above 1 and linear below.
     """
     ax = ax or _new_axes(7, 0.7 + 0.33 * len(results))
-    for i, (mean, low, high) in enumerate(results.values()):
-        bars = [[max(0, mean - low)], [max(0, high - mean)]]
-        ax.errorbar(mean, i, xerr=bars, color=COLOURS[0], marker="o", capsize=4)
+    mean, low, high = np.asarray([*results.values()]).T
+    bars = np.maximum(0, [mean - low, high - mean])
+    ax.errorbar(mean, range(len(mean)), xerr=bars, fmt="o", color=COLOURS[0], capsize=4)
     for i, (name, value) in enumerate((limits or {}).items(), start=1):
         ax.axvline(value, **line_style(i), label=name)
-    ax.set(xlabel=xlabel, yticks=range(len(results)), yticklabels=list(results))
-    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.set(xlabel=xlabel, ylim=(len(results) - 0.5, -0.5))
+    ax.set_yticks(range(len(results)), list(results))
     if log:
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=-0.1)
@@ -126,10 +147,10 @@ def plot_intervals(results, xlabel, limits=None, ax=None, log: bool = False) -> 
 def plot_codes(codes, labels, ax=None, title="") -> Axes:
     """A map of 2-D codes (N, 2): each point with its label beside it."""
     ax, codes = ax or _new_axes(5, 5), np.asarray(codes)
-    ax.scatter(codes[:, 0], codes[:, 1], s=14, color=COLOURS[1], zorder=2)
-    style = {"textcoords": "offset points", "fontsize": 10, "family": "monospace"}
+    ax.scatter(*codes.T, s=14, color=COLOURS[1], zorder=2)
+    beside = {"xytext": (4, 2), "textcoords": "offset points", "family": "monospace"}
     for code, label in zip(codes, labels, strict=True):
-        ax.annotate(label, code, xytext=(4, 2), **style)
+        ax.annotate(label, code, **beside)
     ax.set(**PLANE, title=title)
     ax.margins(0.1)
     ax.grid(alpha=0.3)
@@ -140,26 +161,22 @@ def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
     """A map of codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black.
 
     zoom: points on the page for each pixel. 3-D codes need an ``ax`` with projection "3d", and are
-    seen as it is turned. Raises ValueError for codes of another size, or not as many as images.
+    seen as it is turned. ValueError for codes of another size, or not as many as images.
     """
-    codes = np.asarray(codes)
-    if codes.shape not in ((len(images), 2), (len(images), 3)):
-        expected = f"({len(images)}, 2) or ({len(images)}, 3)"
-        raise ValueError(f"expected codes of shape {expected}, got {codes.shape}")
+    codes, n = np.asarray(codes), len(images)
+    expect(codes.shape in ((n, 2), (n, 3)), f"codes: expected shape ({n}, 2 or 3)", codes.shape)
     ax.scatter(*codes.T, s=4, color=COLOURS[1])
-    ax.set_title(title)
     ax.locator_params(nbins=4)
     if codes.shape[1] == 3:
-        ax.set(xlabel="z1", ylabel="z2", zlabel="z3")
+        ax.set(xlabel="z1", ylabel="z2", zlabel="z3", title=title)
         ax.set_box_aspect(None, zoom=0.85)  # room for the labels
         codes = np.stack(proj_transform(*codes.T, ax.get_proj())[:2], axis=1)
     else:
-        ax.set(**PLANE)
+        ax.set(**PLANE, title=title)
         ax.margins(0.08)
         ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
-        image, norm = image.reshape(image.shape[-2:]), plt.Normalize(0, 1)
-        picture = OffsetImage(image, zoom=zoom, cmap="gray", norm=norm)
+        picture = OffsetImage(image[0], zoom=zoom, cmap="gray", norm=plt.Normalize(0, 1))
         ax.add_artist(AnnotationBbox(picture, point, frameon=False))
     return ax
 
@@ -173,10 +190,9 @@ def plot_basins(letters, distances, codes, labels, extent, ax=None) -> Axes:
     codes (N, 2), labels: of the letters. extent: lowest and highest z1, lowest and highest z2.
     """
     ax = plot_codes(codes, labels, ax=ax or _new_axes(7, 7))
-    letters = np.asarray(letters)
     ground = np.where(np.asarray(distances) == 0, 1.0, 0.85)
-    ground[:, 1:][letters[:, 1:] != letters[:, :-1]] = 0.45
-    ground[1:][letters[1:] != letters[:-1]] = 0.45
+    ground[:, 1:][np.diff(letters, axis=1) != 0] = 0.45
+    ground[1:][np.diff(letters, axis=0) != 0] = 0.45
     place = {"origin": "lower", "extent": extent, "aspect": "auto", "zorder": 0}
     ax.imshow(ground, cmap="gray", vmin=0, vmax=1, **place)
     ax.set(xlim=extent[:2], ylim=extent[2:])
@@ -188,32 +204,12 @@ def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes
     """A table in shades, each field with its number. values: (rows, columns), with their names."""
     ax, values = ax or _new_axes(6, 4.5), np.asarray(values)
     ax.imshow(values, cmap="cividis", aspect="auto")
-    middle = (values.min() + values.max()) / 2
     for (i, j), value in np.ndenumerate(values):
-        ink = "white" if value <= middle else "black"
+        ink = "white" if value <= (values.min() + values.max()) / 2 else "black"
         ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=range(len(columns)))
-    ax.set(xticklabels=columns, yticks=range(len(rows)), yticklabels=rows)
-    return ax
-
-
-def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
-    """Decoded images (n, n, 1, H, W) of a grid of codes as one picture: z1 to the right, z2 up.
-
-    extent: lowest and highest z1, lowest and highest z2. paper: as in `show_images`.
-    """
-    colours, between = _paper(paper)
-    ax, images = ax or _new_axes(7.5, 9), np.asarray(images)
-    n, m, _, height, width = images.shape
-    cells = np.full((n, height + 1, m, width + 1), between)
-    cells[:, :height, :, :width] = images[::-1].reshape(n, m, height, width).swapaxes(1, 2)
-    sheet = cells.reshape(n * (height + 1), m * (width + 1))
-    left, right, bottom, top = extent  # the codes of the outer images: their middles
-    x, y = (right - left) / (m - 1) / 2, (top - bottom) / (n - 1) / 2
-    edges = (left - x, right + x, bottom - y, top + y)
-    aspect = (sheet.shape[0] / (top - bottom + 2 * y)) / (sheet.shape[1] / (right - left + 2 * x))
-    ax.imshow(sheet, **colours, extent=edges, aspect=aspect)
-    ax.set(**PLANE)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
     return ax
 
 
@@ -221,8 +217,8 @@ def plot_errors(errors, labels, ax=None, title="") -> Axes:
     """A bar for each image: how many of its pixels are wrong."""
     ax, errors = ax or _new_axes(8, 2.2), np.asarray(errors)
     ax.bar(range(len(labels)), errors, color=COLOURS[0])
-    ax.set(xticks=range(len(labels)), xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
-    ax.set_xticklabels(labels, family="monospace")
+    ax.set(xlabel="letter", ylabel="wrong pixels (of 35)", title=title)
+    ax.set_xticks(range(len(labels)), labels, family="monospace")
     ax.margins(x=0.01)
     ax.yaxis.get_major_locator().set_params(integer=bool(np.all(errors % 1 == 0)))
     return ax
@@ -244,52 +240,11 @@ def plot_roc(curves) -> Axes:
 def plot_network(model, ax=None, title="") -> Axes:
     """The layers of a network of `models` as blocks, from left to right, with their widths.
 
-    A dense layer is as high as its width (on a log scale); those of a U-Net as their resolution,
-    with the skip as an arrow. Raises ValueError for another network.
+    A dense layer is as high as its width (log scale); those of a U-Net as their resolution, with
+    the skip as an arrow. Raises ValueError for another network.
     """
-    blocks, skip = _blocks(model)
+    blocks, skips = blocks_of(model)
     ax = ax or _new_axes(1.1 * len(blocks), 2.6)
-    for x, (height, text, colour) in enumerate(blocks):
-        style = {"color": COLOURS[colour], "edgecolor": "black", "width": 0.5, "alpha": 0.75}
-        ax.bar(x, height, bottom=-height / 2, **style)
-        ax.text(x, -height / 2 - 0.15, text, ha="center", va="top", fontsize=8)
-        if x:
-            arrow = {"arrowstyle": "->"}
-            ax.annotate("", xy=(x - 0.27, 0), xytext=(x - 0.73, 0), arrowprops=arrow)
-    for start, end in skip:
-        arrow = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-0.25", "linestyle": "--"}
-        top = blocks[start][0] / 2
-        ax.annotate("", xy=(end, top), xytext=(start, top), arrowprops=arrow)
-        ax.text((start + end) / 2, top + 1.25, "skip", ha="center", fontsize=8)
-    highest = max(height for height, _, _ in blocks) / 2
-    ax.set(xlim=(-0.6, len(blocks) - 0.4), ylim=(-highest - 1.5, highest + 0.2 + bool(skip)))
-    ax.set_axis_off()
+    draw_blocks(ax, blocks, skips, COLOURS)
     ax.set_title(title, fontsize=10)
     return ax
-
-
-def _blocks(model):
-    """Height, text and place in COLOURS of each block; the pairs of blocks joined by a skip."""
-    if isinstance(model, UNet):
-        half, quarter = model.down_1[1].out_channels, model.down_2[1].out_channels
-        layers = [(1, 1), (4, 2), (half, 2), (quarter, 4), (quarter, 4), (quarter, 2)]
-        layers += [(quarter + half, 2), (half, 2), (4, 2), (1, 1)]
-        sizes = {1: "H x W", 2: "H/2 x W/2", 4: "H/4 x W/4"}
-        return [(6 / part, f"{n} of\n{sizes[part]}", 0) for n, part in layers], [(2, 6)]
-    if not isinstance(model, Autoencoder | VariationalAutoencoder):
-        raise ValueError(f"expected a network of helpers.models, got {type(model).__name__}")
-    blocks, coder = [[model.encoder[0].in_features, "image", 0]], model.decoder[0]
-    for layer in (*model.encoder, *model.decoder):
-        if layer is coder:
-            blocks[-1][2] = 1  # the code
-            if isinstance(model, Autoencoder):
-                blocks[-1][1] += "\ncode"
-            else:
-                blocks[-1][1] += "\nmu and\nlog variance"
-                blocks.append([model.latent_dim, f"{model.latent_dim}\ncode z,\ndrawn", 1])
-        if isinstance(layer, nn.Linear):
-            blocks.append([layer.out_features, f"{layer.out_features}", 0])
-        elif not isinstance(layer, nn.Identity):
-            blocks[-1][1] += f"\n{type(layer).__name__.removesuffix('1d')}"
-    blocks[0][1], blocks[-1][1] = f"{blocks[0][0]}\nimage", f"{blocks[-1][0]}\nlogits"
-    return [(np.log2(width + 1), text, colour) for width, text, colour in blocks], []

@@ -16,9 +16,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 from tqdm import tqdm
 
+from helpers.inner.backpropagation import Backpropagation
+from helpers.inner.expect import expect, expect_whole_numbers
 from helpers.losses import bce, mean_over_images
 from helpers.models import VariationalAutoencoder
-from helpers.stack import Backpropagation, Stack
+from helpers.stack import Stack
 
 Adam = partial(torch.optim.Adam, fused=True)  # one kernel for all weights; the same, to rounding
 
@@ -89,26 +91,21 @@ def fit(
     """
     targets = images if targets is None else targets
     members = len(model) if isinstance(model, Stack) else None
-    whole = {"epochs": epochs, "copies": copies, "batch_size": batch_size, "patience": patience}
-    whole |= {"record_every": record_every, "measure_every": measure_every}
-    for name, value in whole.items():
-        optional = value is None and name in ("batch_size", "patience")
-        if not optional and (type(value) is not int or value < 1):
-            raise ValueError(f"{name}: expected a whole number >= 1, got {value!r}")
+    optional = {"batch_size": batch_size, "patience": patience}
+    given = {name: value for name, value in optional.items() if value is not None}
+    expect_whole_numbers(epochs=epochs, copies=copies, **given)
+    expect_whole_numbers(record_every=record_every, measure_every=measure_every)
     counts = f"{len(images)} images, {len(targets)} targets, batch_size={batch_size}"
     fitting = len(images) == len(targets) >= (batch_size or 1)
-    followed = record_every == 1 and (validation or not batch_size)
+    expect(fitting, "expected as many targets as images, batch_size at most that", counts)
+    expect(0 < lr < math.inf, "lr: expected a finite number > 0", lr)
+    expect(copies == 1 or noise, "copies: expected 1 without noise", copies)
+    followed = not patience or (record_every == 1 and (validation or not batch_size))
+    expect(followed, "patience: expected record_every=1; for batches a validation", "another")
+    unknown = members and (patience or bfloat16)
+    expect(not unknown, "stack: expected no patience, no bfloat16", "one of them")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    for good, message in (
-        (fitting, f"expected as many targets as images, batch_size at most that, got {counts}"),
-        (lr > 0 and math.isfinite(lr), f"lr: expected a finite number > 0, got {lr!r}"),
-        (copies == 1 or noise, f"copies: expected 1 without noise, got {copies}"),
-        (not patience or followed, "patience: expected record_every=1; for batches a validation"),
-        (not members or not (patience or bfloat16), "stack: expected no patience, no bfloat16"),
-        (weights, "model: all parameters are frozen, there is nothing to train"),
-    ):
-        if not good:
-            raise ValueError(message)
+    expect(weights, "model: expected parameters to train", "none, or all of them frozen")
     update: Callable = partial(_backward, model, loss, bfloat16)
     if isinstance(model, Stack):
         update = Backpropagation(model, loss)
@@ -116,8 +113,8 @@ def fit(
     optimizer = optimizer(weights, lr=lr)
     scheduler = scheduler(optimizer) if scheduler else None
     on_plateau = isinstance(scheduler, ReduceLROnPlateau)
-    if on_plateau and (members or record_every > 1):
-        raise ValueError("ReduceLROnPlateau: expected one network, and record_every=1")
+    followed = not on_plateau or (not members and record_every == 1)
+    expect(followed, "ReduceLROnPlateau: expected one network, record_every=1", "another")
 
     batches = [(images, targets)]
     if batch_size:
@@ -224,8 +221,8 @@ def _add_noise(noise, copies, members, generator, images, targets):
     """Inputs (copies * N, ...), for a stack one set for each member, and as many targets."""
     clean = images.repeat((members or 1) * copies, 1, 1, 1)
     noisy = noise(clean, generator=generator)
-    if noisy.shape != clean.shape:
-        raise ValueError(f"noise: expected shape {tuple(clean.shape)}, got {tuple(noisy.shape)}")
+    expected = f"noise: expected shape {tuple(clean.shape)}"
+    expect(noisy.shape == clean.shape, expected, tuple(noisy.shape))
     return noisy.unflatten(0, (members, -1)) if members else noisy, torch.cat([targets] * copies)
 
 
@@ -235,8 +232,7 @@ def warmup_cosine(steps: int, warmup: int) -> Callable[[Optimizer], LRScheduler]
     A step is an update: an epoch has one, or len(images) // batch_size. (Loshchilov & Hutter, SGDR,
     2017, equation 5, without restarts.) ValueError unless 0 < warmup <= steps.
     """
-    if not 0 < warmup <= steps:
-        raise ValueError(f"expected 0 < warmup <= steps, got warmup={warmup}, steps={steps}")
+    expect(0 < warmup <= steps, "expected 0 < warmup <= steps", f"{warmup=}, {steps=}")
     return partial(LambdaLR, lr_lambda=partial(_warmup_cosine, steps, warmup))
 
 

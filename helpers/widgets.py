@@ -5,7 +5,6 @@ explorer come from a generator of its own: moving a slider never changes a train
 Images are (N, 1, H, W) in [0, 1] and have N names, `labels`. Wrong arguments raise ValueError.
 """
 
-import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,11 +12,12 @@ import ipywidgets
 import torch
 from IPython.display import display
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor
 
 from helpers import noise
 from helpers.evaluation import pixel_errors, psnr
+from helpers.inner.expect import expect
+from helpers.inner.explorer import Explorer
 from helpers.losses import kl_divergence
 from helpers.models import VariationalAutoencoder
 from helpers.page import pictures
@@ -26,48 +26,6 @@ from helpers.page.pictures import beside, gauge, panels
 from helpers.plotting import line_style, plot_curves
 
 __all__ = ["beside", "gauge", "name_slider", "panels"]  # for explorers of the notebooks
-
-
-class Explorer(ipywidgets.VBox):
-    """Controls, the picture and a line of text, one below the other."""
-
-    def __init__(self, controls: Sequence[ipywidgets.Widget], draw: Callable):
-        self.controls, self.draw, self.paused = controls, draw, False
-        self.clicks = {c: 0 for c in controls if isinstance(c, ipywidgets.Button)}
-        self.picture = ipywidgets.Image(format="png", layout={"flex": "none"})
-        self.text = ipywidgets.Label()
-        self._show(*self._drawn())  # without `try`: what fails at once should fail here
-        super().__init__([*controls, self.picture, self.text])
-        for control in controls:
-            if control in self.clicks:
-                control.on_click(self._update)
-            else:
-                control.observe(self._update, names="value")
-
-    @torch.no_grad()
-    def _drawn(self):
-        return self.draw(*(self.clicks.get(c, getattr(c, "value", None)) for c in self.controls))
-
-    def _show(self, image, text):
-        self.text.value, self.picture.value = text, pictures.png(image)
-        self.picture.layout.width, self.picture.layout.height = (f"{n}px" for n in image.size)
-
-    def _update(self, change):
-        if isinstance(change, ipywidgets.Button):
-            self.clicks[change] += 1
-        if self.paused:
-            return
-        try:
-            image, text = self._drawn()
-        except Exception as error:  # in a callback it would be lost
-            image, text = Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
-        self._show(image, text)
-
-    def _repr_mimebundle_(self, **kwargs):
-        """Where widgets can't be shown (a saved notebook, a web page) the picture stands still."""
-        still = {"text/plain": "Run this cell to get the sliders."}
-        still["image/png"] = base64.b64encode(self.picture.value).decode()
-        return super()._repr_mimebundle_(**kwargs) | still
 
 
 def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
@@ -119,18 +77,18 @@ def noise_explorer(
 
     which, what = image_choice(labels, start), choice("kind of noise", names)
     how_much = slider("noise level (sigma or p)", 0, most, level, most / 100, digits=3)
-    again = button("new draw of the noise")
+    controls = [which, what, how_much, button("new draw of the noise")]
     if len(names) > 1:
-        return explorer([which, what, how_much, again], draw)
-    return explorer([which, how_much, again], lambda index, *values: draw(index, 0, *values))
+        return explorer(controls, draw)
+    controls.remove(what)
+    return explorer(controls, lambda index, *values: draw(index, 0, *values))
 
 
 def latent_explorer(model, images, labels, start: Sequence[float]) -> Explorer:
     """Two sliders for a 2-D code, from `start` on; its place on the map, and what it decodes to."""
     codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
-    if codes.shape[1] != 2 or len(start) != 2:
-        got = f"{codes.shape[1]} and {len(start)}"
-        raise ValueError(f"expected codes and a start of 2 numbers, got {got}")
+    sizes = codes.shape[1], len(start)
+    expect(sizes == (2, 2), "expected codes and a start of 2 numbers", sizes)
     bounds = pictures.code_bounds(model, codes)
     background, place = pictures.code_map(codes, images, labels, bounds)
 
@@ -152,8 +110,7 @@ def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Exp
     path: a function from two codes (latent_dim,) and the share t in [0, 1] of the way to a code.
     """
     codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
-    if not set(start) <= set(labels):
-        raise ValueError(f"start: expected two of the labels, got {start}")
+    expect({*start} <= {*labels}, "start: expected two of the labels", start)
     letters = pictures.are_letters(images)
 
     def draw(first, second, t):
@@ -174,8 +131,8 @@ def dimension_explorer(model: VariationalAutoencoder, images, labels) -> Explore
 
     The list sets all sliders to the mean code of an image. The lines on the left show those of all.
     """
-    if not isinstance(model, VariationalAutoencoder):
-        raise ValueError(f"expected a VariationalAutoencoder, got {type(model).__name__}")
+    good, kind = isinstance(model, VariationalAutoencoder), type(model).__name__
+    expect(good, "expected a VariationalAutoencoder", kind)
     codes, paper = pictures.codes_of(model, images, labels).clamp(-3, 3), pictures.paper_of(images)
     with torch.no_grad():
         divergences = kl_divergence(*model.encode(images)).mean(dim=0)

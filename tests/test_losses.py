@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import losses
+from helpers.inner.backpropagation import VALUES, gradients
 from helpers.losses import bce, elbo, kl_divergence, l1, mean_over_images, mse, vae_loss
 
 
@@ -101,15 +101,22 @@ def test_gradients_are_those_of_autograd(loss):
     value = loss(leaves if variational else leaves[0], IMAGES).mean(dim=-1).sum()
     expected = torch.autograd.grad(value, leaves)
     with torch.no_grad():
-        found = losses.gradients(loss, [leaf.detach() for leaf in leaves], IMAGES)
+        found = gradients(loss, [leaf.detach() for leaf in leaves], IMAGES)
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape and torch.allclose(a, b, rtol=1e-10, atol=1e-15)
 
 
 def test_gradients_of_what_a_loss_does_not_use_are_0():
-    found = losses.gradients(lambda outputs, x: bce(outputs[0], x), [LOGITS, MU, LOGVAR], IMAGES)
-    assert torch.allclose(found[0], losses.gradients(bce, [LOGITS], IMAGES)[0])
+    found = gradients(lambda outputs, x: bce(outputs[0], x), [LOGITS, MU, LOGVAR], IMAGES)
+    assert torch.allclose(found[0], gradients(bce, [LOGITS], IMAGES)[0])
     assert not found[1].any() and not found[2].any()
     with pytest.raises(ValueError, match="one number for each image"):
-        losses.gradients(nn.functional.mse_loss, [LOGITS], IMAGES.expand_as(LOGITS))
+        gradients(nn.functional.mse_loss, [LOGITS], IMAGES.expand_as(LOGITS))
+
+
+def test_values_without_gradients_are_the_losses_also_of_far_logits():
+    far = torch.cat([LOGITS, 100 * LOGITS]).float()
+    for known, value in VALUES.items():
+        expected = known(far.double(), IMAGES)
+        assert torch.allclose(value(far, IMAGES.float()).double(), expected, rtol=1e-5)

@@ -15,7 +15,6 @@ EXCEPTIONS = {
     "data.ImageSet": "what the loaders give: says what is in it",
     "stack.StackedLinear": "a layer of a stack: says what its weights are",
     "training.History": "what `fit` gives: says what is in it",
-    "widgets.Explorer": "what the explorers give",
     "models.Autoencoder(shape)": "without it images that are no square could not be learned",
     "models.VariationalAutoencoder(shape)": "as for the Autoencoder",
     "page.latent_map(dimensions)": "for teachers: the plane in which a map starts",

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.inner.backpropagation import Backpropagation
+from helpers.inner.known import FORWARD
 from helpers.losses import bce, l1, mse, vae_loss
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
-from helpers.stack import FORWARD, Backpropagation, from_seeds, stack
+from helpers.stack import from_seeds, stack
 
 LEAKY = partial(nn.LeakyReLU, 0.2)
 DEEP, LETTER = [12, 9, 5, 3, 5, 9, 12], [35, 17, 2, 17, 35]

@@ -480,20 +480,20 @@ def test_frozen_weights_stay(stacked):
     assert not torch.isclose(weights(inner.decoder), free).any()
     assert not any(weight.requires_grad for weight in inner.encoder.parameters())
     model.requires_grad_(False)
-    with pytest.raises(ValueError, match="all parameters are frozen"):
+    with pytest.raises(ValueError, match="parameters to train, got none, or all of them frozen"):
         fit(model, IMAGES, epochs=1)
 
 
 WRONG = {
-    "epochs: expected a whole number >= 1": [{"epochs": 0}, {"epochs": 2.0}, {"epochs": True}],
-    "copies: expected a whole number >= 1, got 0": [{"copies": 0}],
+    "epochs: expected whole numbers > 0": [{"epochs": 0}, {"epochs": 2.0}, {"epochs": True}],
+    "copies: expected whole numbers > 0, got 0": [{"copies": 0}],
     "copies: expected 1 without noise, got 2": [{"copies": 2}],
-    "batch_size: expected a whole number": [{"batch_size": 0}, {"batch_size": 2.0}],
+    "batch_size: expected whole numbers": [{"batch_size": 0}, {"batch_size": 2.0}],
     "at most that, got 8 images, 8 targets, batch_size=9": [{"batch_size": 9}],
     "got 8 images, 7 targets": [{"targets": IMAGES[1:]}],
-    "record_every: expected a whole number": [{"record_every": 0}],
-    "measure_every: expected a whole number": [{"measure_every": 0}],
-    "patience: expected a whole number >= 1, got 0": [{"patience": 0}],
+    "record_every: expected whole numbers": [{"record_every": 0}],
+    "measure_every: expected whole numbers": [{"measure_every": 0}],
+    "patience: expected whole numbers > 0, got 0": [{"patience": 0}],
     "lr: expected a finite number > 0": [{"lr": lr} for lr in (0, -1, math.nan, math.inf)],
     "patience: expected record_every=1; for batches a validation": [
         {"patience": 1, "batch_size": 2},

@@ -181,8 +181,8 @@ WRONG = {
     ],
     "latent_explorer": [
         ((None, IMAGES, LABELS, (0.5, 1.5)), "z2.*from 0.0 to 1.0"),
-        ((None, IMAGES, LABELS, (0.5,)), "got 2 and 1"),
-        ((vae(3), EMOJI, NAMES, (0, 0)), "got 3 and 2"),
+        ((None, IMAGES, LABELS, (0.5,)), r"got \(2, 1\)"),
+        ((vae(3), EMOJI, NAMES, (0, 0)), r"got \(3, 2\)"),
         ((vae(2), EMOJI * np.inf, NAMES, (0, 0)), "finite"),
     ],
     "interpolation_explorer": [((None, IMAGES, LABELS, ("b", "B")), "of the labels")],

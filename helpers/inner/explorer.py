@@ -1,0 +1,55 @@
+"""Controls, a picture and a line of text, joined; what `widgets.explorer` gives."""
+
+import base64
+from collections.abc import Callable, Sequence
+
+import ipywidgets
+import torch
+from PIL import Image
+
+from helpers.page import pictures
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls, the picture and a line of text, one below the other.
+
+    controls: values of all are given to `draw` after a move; of a button how often it was pressed.
+    """
+
+    def __init__(self, controls: Sequence[ipywidgets.Widget], draw: Callable):
+        self.controls, self.draw, self.paused = controls, draw, False
+        self.clicks = {c: 0 for c in controls if isinstance(c, ipywidgets.Button)}
+        self.picture = ipywidgets.Image(format="png", layout={"flex": "none"})
+        self.text = ipywidgets.Label()
+        self._show(*self._drawn())  # without `try`: what fails at once should fail here
+        super().__init__([*controls, self.picture, self.text])
+        for control in controls:
+            if control in self.clicks:
+                control.on_click(self._update)
+            else:
+                control.observe(self._update, names="value")
+
+    @torch.no_grad()
+    def _drawn(self):
+        return self.draw(*(self.clicks.get(c, getattr(c, "value", None)) for c in self.controls))
+
+    def _show(self, image, text):
+        self.text.value, self.picture.value = text, pictures.png(image)
+        self.picture.layout.width, self.picture.layout.height = (f"{n}px" for n in image.size)
+
+    def _update(self, change):
+        if isinstance(change, ipywidgets.Button):
+            self.clicks[change] += 1
+        if self.paused:
+            return
+        try:
+            image, text = self._drawn()
+        except Exception as error:  # in a callback it would be lost
+            image, text = Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
+        self._show(image, text)
+
+    def _repr_mimebundle_(self, **kwargs):
+        """Where widgets can't be shown (a saved notebook, a web page) the picture stands still."""
+        still = {"text/plain": "Run this cell to get the sliders."}
+        still["image/png"] = base64.b64encode(self.picture.value).decode()
+        return super()._repr_mimebundle_(**kwargs) | still
