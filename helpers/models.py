@@ -155,14 +155,11 @@ class UNet(nn.Module):
     across (the *skip*) to the way back. There is no convolution at full resolution, where it would
     cost most: each block of 2x2 pixels becomes 4 channels first, and back at the end (Shi et al.,
     sub-pixel convolution, 2016).
-    channels: at half and at a quarter of the resolution.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 24)):
+    def __init__(self):
         super().__init__()
-        expect_whole_numbers(channels=list(channels))
-        expect(len(channels) == 2, "channels: expected two", list(channels))
-        half, quarter = channels
+        half, quarter = 32, 24  # channels at half and at a quarter of the resolution
         self.down_1 = nn.Sequential(nn.PixelUnshuffle(2), *_convolution(4, half))
         self.down_2 = nn.Sequential(nn.MaxPool2d(2), *_convolution(half, quarter))
         self.middle = nn.Sequential(*_convolution(quarter, quarter), nn.Upsample(scale_factor=2))

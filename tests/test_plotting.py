@@ -226,9 +226,9 @@ def test_a_network_is_drawn_layer_by_layer():
     texts = [text.replace("\n", " ") for text in texts if text]
     middle = ["30 ReLU", "6 mu and log variance", "3 code z, drawn", "30 ReLU"]
     assert texts == ["400 image", *middle, "400 logits"]
-    heights, texts = drawn(UNet((10, 5)))
+    heights, texts = drawn(UNet())
     assert heights == [6, 3, 3, 1.5, 1.5, 3, 3, 3, 3, 6] and "skip" in texts
     channels = [int(text.split()[0]) for text in texts if " of" in text]
-    assert channels == [1, 4, 10, 5, 5, 5, 15, 10, 4, 1]
+    assert channels == [1, 4, 32, 24, 24, 24, 56, 32, 4, 1]
     with pytest.raises(ValueError, match="expected a network of"):
         plotting.plot_network(torch.nn.Linear(2, 2))

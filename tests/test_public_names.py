@@ -13,9 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOT_FOR_READING = ("page", "checks")  # of these only what is called from outside counts
 EXCEPTIONS = {
     "data.ImageSet": "what the loaders give: says what is in it",
-    "stack.StackedLinear": "a layer of a stack: says what its weights are",
     "training.History": "what `fit` gives: says what is in it",
-    "models.Autoencoder(shape)": "without it images that are no square could not be learned",
+    "plotting.plot_network(ax)": "where to draw, as everywhere: two networks side by side",
+    "training.fit(validation)": "early stopping of batches needs it",
     "models.VariationalAutoencoder(shape)": "as for the Autoencoder",
     "page.latent_map(dimensions)": "for teachers: the plane in which a map starts",
 }
@@ -40,8 +40,9 @@ def users():
         yield file.read_text(encoding="utf-8")
     for file in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
         yield from re.findall(r"```python\n(.*?)```", file.read_text(encoding="utf-8"), re.S)
-    for file in (ROOT / "helpers" / "checks").glob("*.py"):
-        yield file.read_text(encoding="utf-8")
+    for room in ("checks", "inner"):
+        for file in (ROOT / "helpers" / room).glob("*.py"):
+            yield file.read_text(encoding="utf-8")
 
 
 def public(body):
