@@ -50,6 +50,7 @@ def test_the_script_is_short_and_gives_the_numbers_of_every_seed(script, with_pr
     assert here["train"](here["losses"].bce, 0.05, range(32, 48)) == numbers["bce 0.05"][32:48]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_worker_of_dask_that_is_killed_loses_nothing(script, with_processes):
     distributed = pytest.importorskip("distributed")
