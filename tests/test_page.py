@@ -268,16 +268,22 @@ def broken():
         ({"models": {1: UNet()}}, "models: expected name -> network"),
         ({"models": {"x": nn.Linear(35, 35)}}, "expected one of helpers.models, got Linear"),
         ({"models": {"x": broken()}}, "expected finite weights, got NaN"),
-        ({"models": {"x": nn.Sequential(nn.Flatten(), nn.Linear(35, 4))}}, "x: expected 35 pixels"),
-        ({"models": {"x": Autoencoder([36, 6, 36])}}, r"x: expected .*7, 5.*, got"),
+        (
+            {"models": {"x": nn.Sequential(nn.Flatten(), nn.Linear(35, 4))}},
+            r"x: expected a network for images of \(1, 7, 5\), got",
+        ),
+        (
+            {"models": {"x": Autoencoder([36, 6, 36])}},
+            r"x: expected a network for images of \(1, 7, 5\), got",
+        ),
         ({"level": 1.5}, "level: expected None or a number from 0 to 1, got 1.5"),
         ({"level": float("nan")}, "level: expected"),
-        ({"thresholds": {"other": 1.0}}, "thresholds: expected names of models, got"),
-        ({"thresholds": {"plain": float("nan")}}, "thresholds: expected .*finite"),
+        ({"thresholds": {"other": 1.0}}, "thresholds: expected names of models, finite"),
+        ({"thresholds": {"plain": float("nan")}}, "thresholds: expected .* finite"),
         ({"start": 32}, "start: expected an index below 32, got 32"),
         ({"classifier": nn.Sequential(nn.GELU())}, "expected layers of"),
         (
-            {"models": {"wide": Autoencoder([35, 3000, 1500, 3000, 35])}},
+            {"models": {"wide": Autoencoder([35, 600, 300, 600, 35])}},
             r"sketchpad: expected a page of at most 300 KB, got \d+: give fewer",
         ),
     ],
@@ -342,7 +348,7 @@ def test_a_film_tells_the_wrong_pixels_of_every_epoch():
 
 
 def test_the_scripts_are_as_the_linter_wants_them(tmp_path):
-    """And formatted, at most 100 characters a line, at most 900 lines."""
+    """And formatted, at most 100 characters a line, at most 900 lines of code."""
     if not shutil.which("npm"):
         assert not os.environ.get("CI"), "no npm found: it brings biome, which checks the scripts"
         pytest.skip("no npm found")
@@ -356,5 +362,6 @@ def test_the_scripts_are_as_the_linter_wants_them(tmp_path):
     assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
     scripts = [file.read_text(encoding="utf-8") for file in page.FOLDER.glob("*.js")]
     lines = [line for script in scripts for line in script.splitlines()]
-    assert len(scripts) >= 5 and len(lines) <= 900
+    code = [line for line in lines if not re.match(r"\s*(//.*)?$", line)]
+    assert len(scripts) >= 5 and len(code) <= 900
     assert max(map(len, lines)) <= 100

@@ -192,11 +192,11 @@ def sketchpad(
     image, shown = images[start : start + 1], {"drawing": images[start]}
     for name, model in models.items():
         layers = layers_of(model)
-        outputs = run(layers, image)
-        if outputs.numel() != image.numel():
-            expected = f"expected {image.numel()} pixels, got {tuple(outputs.shape)}"
-            raise ValueError(f"models: {name}: {expected}")
-        shown[name] = outputs.reshape(image.shape)
+        try:
+            shown[name] = run(layers, image).reshape(image.shape)
+        except RuntimeError as error:  # of a layer that is too wide, or of as many pixels
+            expected = f"a network for images of {tuple(image.shape[1:])}"
+            raise ValueError(f"models: {name}: expected {expected}, got {error}") from error
         row = {"name": name, "threshold": thresholds.get(name)} | pack_network(layers, inputs)
         on_map = data["letters"] and level is None
         if on_map and isinstance(model, Autoencoder | VariationalAutoencoder):
@@ -295,6 +295,7 @@ def _parts(sheets, colours, start):
     """Pictures with one palette: the first, of all others the part that differs, and its place."""
     some = [sheets[i] for i in (0, start, len(sheets) // 2, -1)]
     palette = Image.fromarray(np.concatenate(some)).quantize(colours)
+    palette.putpalette([255 if value > 250 else value for value in palette.getpalette()])  # paper
     sheets = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
     first, parts = sheets[0].convert("RGB"), []
     for sheet in sheets:

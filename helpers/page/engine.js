@@ -34,6 +34,13 @@ async function unpack_network(layers) {
 const each = f => (layer, x) => ({ ...x, values: x.values.map(value => f(value, layer)) });
 const sigmoid = x => 1 / (1 + Math.exp(-x));
 
+function softmax(scores) {
+  const most = Math.max(...scores);
+  const weights = scores.map(score => Math.exp(score - most));
+  const sum = total(weights, weight => weight);
+  return weights.map(weight => weight / sum);
+}
+
 // A layer makes the next x from x = { values, channels, rows, columns }.
 const LAYERS = {
   Identity: (_, x) => x,
@@ -44,12 +51,7 @@ const LAYERS = {
   Sigmoid: each(sigmoid),
   Clip: each(x => Math.min(1, Math.max(0, x))),
   Flatten: (_, x) => x,
-  Softmax(_, { values }) {
-    const most = Math.max(...values);
-    const weights = values.map(value => Math.exp(value - most));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return { values: weights.map(weight => weight / total) };
-  },
+  Softmax: (_, { values }) => ({ values: softmax(values) }),
 
   Linear({ weight, bias }, { values: x }) {
     const values = Float32Array.from(bias);
@@ -79,16 +81,10 @@ const LAYERS = {
         for (let p = 0, q = start; p < rows * wide - 2; p++, q++) {
           const r = q + wide;
           const s = r + wide;
-          sums[p] +=
-            a * padded[q] +
-            b * padded[q + 1] +
-            c * padded[q + 2] +
-            d * padded[r] +
-            e * padded[r + 1] +
-            f * padded[r + 2] +
-            g * padded[s] +
-            h * padded[s + 1] +
-            i * padded[s + 2];
+          // biome-ignore format: a kernel has three rows
+          sums[p] += a * padded[q] + b * padded[q + 1] + c * padded[q + 2] +
+            d * padded[r] + e * padded[r + 1] + f * padded[r + 2] +
+            g * padded[s] + h * padded[s + 1] + i * padded[s + 2];
         }
       }
       for (let row = 0; row < rows; row++) {
@@ -186,18 +182,10 @@ function gaussian(image, std, random) {
 }
 
 // ---- measures ----
-function pixel_errors(pixels, image) {
-  let count = 0;
-  for (let p = 0; p < image.length; p++) count += pixels[p] > 0.5 !== image[p] > 0.5;
-  return count;
-}
-
-function mean_squared_error(pixels, image) {
-  let sum = 0;
-  for (let p = 0; p < image.length; p++) sum += (pixels[p] - image[p]) ** 2;
-  return sum / image.length;
-}
-
+const total = (image, term) => image.reduce((sum, value, p) => sum + term(value, p), 0);
+const pixel_errors = (pixels, image) => total(image, (v, p) => v > 0.5 !== pixels[p] > 0.5);
+const mean_squared_error = (pixels, image) =>
+  total(image, (value, p) => (value - pixels[p]) ** 2) / image.length;
 const psnr = (pixels, image) => -10 * Math.log10(mean_squared_error(pixels, image));
 
 // The index of the nearest image, and how far it is: of letters the number of different pixels,
@@ -218,10 +206,7 @@ function posterior(noisy, letters, p) {
   const f = Math.max(p / 2, 1e-30);
   const weight = Math.log(f / (1 - f)); // of a pixel that differs
   const scores = letters.map(letter => weight * pixel_errors(noisy, letter));
-  const most = Math.max(...scores);
-  const shares = scores.map(score => Math.exp(score - most));
-  const total = shares.reduce((sum, share) => sum + share, 0);
-  return shares.map(share => share / total);
+  return softmax(scores);
 }
 
 function bayes_denoiser(noisy, letters, p) {

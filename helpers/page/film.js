@@ -41,32 +41,23 @@ function draw_sheet({ sheet, outputs }, at) {
   pen.putImageData(picture, 0, 0);
 }
 
-const fresh = pen => {
-  Object.assign(pen, { fillStyle: colour.paper, strokeStyle: colour.line, lineWidth: 1 });
-  pen.fillRect(0, 0, SIDE, SIDE);
-  pen.fillStyle = colour.ink;
-  pen.font = '12px system-ui, sans-serif';
-  return pen;
-};
-
-function draw_codes({ map, codes, plane }, at) {
-  const pen = fresh(map);
+function draw_codes({ map: pen, codes, plane }, at) {
+  wipe(pen, SIDE);
   pen.strokeRect(16, 4, SIDE - 20, SIDE - 20);
+  pen.font = '12px system-ui, sans-serif';
   pen.fillText(`z${plane[0] + 1}`, SIDE / 2, SIDE - 3);
   pen.fillText(`z${plane[1] + 1}`, 1, SIDE / 2);
-  pen.textAlign = 'center';
-  labels.forEach((label, n) => {
+  const place = (_, n) => {
     const k = 2 * (at * labels.length + n);
-    const left = 26 + ((SIDE - 40) * codes[k]) / 4095;
-    const top = 14 + (SIDE - 40) * (1 - codes[k + 1] / 4095);
-    if (letters) pen.fillText(label, left, top + 4);
-    else pen.drawImage(thumbnails[n], left - 8, top - 8, 16, (16 * rows) / columns);
-  });
-  pen.textAlign = 'left';
+    const [right, up] = [codes[k] / 4095, codes[k + 1] / 4095];
+    return [26 + (SIDE - 40) * right, 14 + (SIDE - 40) * (1 - up)];
+  };
+  scatter(pen, labels.map(place), thumbnails);
 }
 
-function draw_errors({ curve, errors }, at) {
-  const pen = fresh(curve);
+function draw_errors({ curve: pen, errors }, at) {
+  wipe(pen, SIDE);
+  pen.font = '12px system-ui, sans-serif';
   const last = epochs[epochs.length - 1];
   const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
   const y = error => 74 - (56 * error) / most;

@@ -14,7 +14,7 @@ from helpers import noise
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 
 MOST_ERROR = 0.018  # of a pixel, at the inputs tried here: it leaves room below 0.02 for all others
-TRIED = 400_000  # pixels of the images that a network is tried with
+TRIED = 200_000  # pixels of the images that a network is tried with
 ACTIVATIONS = nn.Identity, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Sigmoid, nn.Flatten
 FUSED: dict = {nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_eval)}
 FUSED |= {nn.Conv2d: (nn.BatchNorm2d, fuse_conv_bn_eval)}

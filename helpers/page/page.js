@@ -90,21 +90,30 @@ async function live(start, redraw) {
 }
 
 // A cursor: black with a white edge, seen on any ground.
+const CROSS = new Path2D('M-14 0H14M0-14V14M8 0A8 8 0 1 1-8 0A8 8 0 1 1 8 0');
 function cross(pen, left, top) {
-  for (const [strokeStyle, lineWidth] of [
-    ['#fff', 5],
-    ['#000', 2],
-  ]) {
-    Object.assign(pen, { strokeStyle, lineWidth });
-    pen.beginPath();
-    pen.arc(left, top, 8, 0, 7);
-    for (const [a, b] of [
-      [14, 0],
-      [0, 14],
-    ]) {
-      pen.moveTo(left - a, top - b);
-      pen.lineTo(left + a, top + b);
-    }
-    pen.stroke();
-  }
+  pen.save();
+  pen.translate(left, top);
+  Object.assign(pen, { strokeStyle: '#fff', lineWidth: 5 });
+  pen.stroke(CROSS);
+  Object.assign(pen, { strokeStyle: '#000', lineWidth: 2 });
+  pen.stroke(CROSS);
+  pen.restore();
+}
+
+// Labels, or small pictures, at their places [left, top].
+function scatter(pen, places, thumbnails) {
+  Object.assign(pen, { fillStyle: colour.ink, font: '12px ui-monospace, monospace' });
+  Object.assign(pen, { textAlign: 'center', textBaseline: 'middle' });
+  for (const [n, [left, top]] of places.entries())
+    if (data.letters) pen.fillText(data.labels[n], left, top);
+    else pen.drawImage(thumbnails[n], left - 9, top - 9, 18, 18);
+  Object.assign(pen, { textAlign: 'start', textBaseline: 'alphabetic' });
+}
+
+// An empty picture, SIDE x SIDE.
+function wipe(pen, side) {
+  Object.assign(pen, { fillStyle: colour.paper, strokeStyle: colour.line, lineWidth: 1 });
+  pen.fillRect(0, 0, side, side);
+  pen.fillStyle = colour.ink;
 }

@@ -77,13 +77,10 @@ function draw_pad() {
   for (let r = 0; r <= rows; r++) pad.strokeRect(0, 0, SIDE * columns, SIDE * r);
   for (let c = 0; c <= columns; c++) pad.strokeRect(0, 0, SIDE * c, SIDE * rows);
   const [top, left] = cursor.map(place => SIDE * place + 1.5);
-  for (const [strokeStyle, lineWidth] of [
-    ['#fff', 5],
-    [letters ? '#0072b2' : '#d55e00', 3],
-  ]) {
-    Object.assign(pad, { strokeStyle, lineWidth });
-    pad.strokeRect(left, top, SIDE - 3, SIDE - 3);
-  }
+  Object.assign(pad, { strokeStyle: '#fff', lineWidth: 5 });
+  pad.strokeRect(left, top, SIDE - 3, SIDE - 3);
+  Object.assign(pad, { strokeStyle: letters ? '#0072b2' : '#d55e00', lineWidth: 3 });
+  pad.strokeRect(left, top, SIDE - 3, SIDE - 3);
 }
 
 // The codes of the letters, and a cursor where the code of the drawing is.
@@ -93,12 +90,9 @@ function draw_map({ pen, codes, bounds, plane, canvas }, code) {
       const share = (clamp(point[i], ...bounds[i]) - bounds[i][0]) / (bounds[i][1] - bounds[i][0]);
       return 12 + (MAP - 24) * (axis ? 1 - share : share);
     });
-  Object.assign(pen, { fillStyle: colour.paper, strokeStyle: colour.line, lineWidth: 1 });
-  pen.fillRect(0, 0, MAP, MAP);
+  wipe(pen, MAP);
   pen.strokeRect(0, 0, MAP, MAP);
-  Object.assign(pen, { fillStyle: colour.ink, font: '12px ui-monospace, monospace' });
-  Object.assign(pen, { textAlign: 'center', textBaseline: 'middle' });
-  for (const [n, point] of codes.entries()) pen.fillText(labels[n], ...place(point));
+  scatter(pen, codes.map(place));
   cross(pen, ...place(code));
   const at = plane.map(i => `z${i + 1} = ${code[i].toFixed(2)}`).join(', ');
   canvas.setAttribute('aria-label', `Map of the codes; the drawing is at ${at}`);
@@ -179,12 +173,12 @@ function press(event) {
       $('where').textContent = say_place();
     }
   } else if (event.key === 'Enter' || event.key === ' ') touch(cursor);
-  else if (event.key === 'Delete') wipe();
+  else if (event.key === 'Delete') clear();
   else return;
   event.preventDefault();
 }
 
-function wipe() {
+function clear() {
   drawing = new Float32Array(rows * columns);
   update('An empty drawing');
 }
@@ -243,7 +237,7 @@ async function start() {
   $('pad').addEventListener('pointermove', drag);
   $('pad').addEventListener('keydown', press);
   $('images').addEventListener('change', ({ target }) => choose(target.value * 1));
-  $('clear').addEventListener('click', wipe);
+  $('clear').addEventListener('click', clear);
   $('level').addEventListener('input', () => {
     set_level();
     update();
