@@ -7,6 +7,7 @@ const ACROSS = Math.ceil(Math.sqrt((labels.length * rows) / columns));
 const most = Math.max(...runs.flatMap(({ errors }) => errors), 1e-9);
 let timer = null;
 let thumbnails;
+const tile = element('canvas');
 
 function draw() {
   const at = $('epoch').value * 1;
@@ -24,21 +25,12 @@ function draw() {
   $('where').textContent = timer ? '' : `Epoch ${epochs[at]}. ${told.join('. ')}.`;
 }
 
-function draw_sheet({ sheet, outputs }, at) {
-  const deep = Math.ceil(labels.length / ACROSS);
-  const [wide, high] = [ACROSS * (columns + 1) - 1, deep * (rows + 1) - 1];
-  const pen = context(sheet, wide, high);
-  const picture = pen.createImageData(wide, high);
+function draw_sheet({ sheet: pen, outputs }, at) {
   labels.forEach((_, n) => {
-    const [left, top] = [(n % ACROSS) * (columns + 1), Math.floor(n / ACROSS) * (rows + 1)];
-    for (let p = 0; p < pixels; p++) {
-      const value = outputs[(n * pixels + p) * epochs.length + at] / 15;
-      const grey = Math.round(255 * (letters ? 1 - value : value));
-      const to = (top + Math.floor(p / columns)) * wide + left + (p % columns);
-      picture.data.set([grey, grey, grey, 255], 4 * to);
-    }
+    const value = (_, p) => outputs[(n * pixels + p) * epochs.length + at] / 15;
+    paint(tile, Array.from({ length: pixels }, value));
+    pen.drawImage(tile, (n % ACROSS) * (columns + 1), Math.floor(n / ACROSS) * (rows + 1));
   });
-  pen.putImageData(picture, 0, 0);
 }
 
 function draw_codes({ map: pen, codes, plane }, at) {
@@ -98,26 +90,21 @@ async function start() {
   for (const one of runs) {
     one.outputs = await unroll(one.outputs, epochs.length, 1);
     one.codes = one.codes && (await unroll(one.codes, 0, 2 * labels.length));
-    one.sheet = element('canvas', { className: 'pixels' });
-    one.sheet.style.width = `${SIDE}px`;
+    const [sheet, map, curve] = ['outputs', 'codes', 'errors'].map(what =>
+      labelled(`${what} of ${one.name}`, SIDE, { className: what === 'outputs' ? 'pixels' : '' }),
+    );
+    const deep = Math.ceil(labels.length / ACROSS);
+    one.sheet = context(sheet, ACROSS * (columns + 1) - 1, deep * (rows + 1) - 1);
+    one.map = sharp(map, SIDE, SIDE);
+    one.curve = sharp(curve, SIDE, 96);
     one.caption = element('figcaption');
-    const parts = [one.sheet, ...(one.codes ? [element('canvas')] : []), element('canvas')];
-    if (one.codes) one.map = sharp(parts[1], SIDE, SIDE);
-    one.curve = sharp(parts.at(-1), SIDE, 96);
-    const what = [`outputs of ${one.name}`, `codes of ${one.name}`, `errors of ${one.name}`];
-    if (!one.codes) what.splice(1, 1);
-    parts.forEach((canvas, i) => {
-      canvas.setAttribute('role', 'img');
-      canvas.setAttribute('aria-label', what[i]);
-      canvas.style.width = `${SIDE}px`;
-      canvas.style.display = 'block';
-    });
-    $('runs').append(element('figure', {}, [one.caption, ...parts]));
+    const shown = [one.caption, sheet, ...(one.codes ? [map] : []), curve];
+    $('runs').append(element('figure', { className: 'stack' }, shown));
   }
   $('epoch').max = epochs.length - 1;
   $('help').textContent = 'Move the slider, also with the arrow keys, or press play.';
-  $('epoch').addEventListener('input', () => play(false));
-  $('play').addEventListener('click', () => {
+  on('epoch', 'input', () => play(false));
+  on('play', 'click', () => {
     if (!timer && $('epoch').value === $('epoch').max) $('epoch').value = 0;
     play(!timer);
   });

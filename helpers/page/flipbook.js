@@ -23,7 +23,7 @@ async function start() {
   Object.assign($('frame'), { max: frames.length - 1, value: data.start });
   $('help').textContent =
     `${plural(frames.length, 'picture')} along one slider. Run the notebook to move all.`;
-  $('frame').addEventListener('input', draw);
+  on('frame', 'input', draw);
 }
 
 const ready = live(start, draw);

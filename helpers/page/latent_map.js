@@ -111,20 +111,18 @@ function draw_back() {
   Object.assign(back, { strokeStyle: colour.line, fillStyle: colour.ink, textAlign: 'center' });
   back.font = `${12 * zoom}px system-ui, sans-serif`;
   back.strokeRect(LEFT, TOP, PLANE, PLANE);
-  const axis = (i, half) => {
+  for (const [i, left, top, turn] of [
+    [right, LEFT + PLANE / 2, SIDE - 8, 0],
+    [up, 14, TOP + PLANE / 2, -Math.PI / 2],
+  ]) {
+    back.save();
+    back.translate(left, top);
+    back.rotate(turn);
     back.fillText(`z${i + 1}`, 0, 0);
-    back.fillText(bounds[i][0], 18 - half, 0);
-    back.fillText(bounds[i][1], half - 18, 0);
-  };
-  back.save();
-  back.translate(LEFT + PLANE / 2, SIDE - 8);
-  axis(right, PLANE / 2);
-  back.restore();
-  back.save();
-  back.translate(14, TOP + PLANE / 2);
-  back.rotate(-Math.PI / 2);
-  axis(up, PLANE / 2);
-  back.restore();
+    back.fillText(bounds[i][0], 18 - PLANE / 2, 0);
+    back.fillText(bounds[i][1], PLANE / 2 - 18, 0);
+    back.restore();
+  }
   Object.assign(back, { font: `${15 * zoom}px ui-monospace, monospace`, textAlign: 'left' });
   codes.forEach((point, n) => {
     const [left, top] = [x(point[right]), y(point[up])];
@@ -189,12 +187,10 @@ function jump(to) {
 const step = i => width_of(i) / 100;
 
 // ---- mouse and touch, keys, lists and sliders ----
-function follow(event) {
-  const box = $('map').getBoundingClientRect();
-  const across = ((SIDE * (event.clientX - box.left)) / box.width - LEFT) / PLANE;
-  const down = ((SIDE * (event.clientY - box.top)) / box.height - TOP) / PLANE;
-  const to_right = bounds[right][0] + across * width_of(right);
-  go({ [right]: to_right, [up]: bounds[up][1] - down * width_of(up) });
+function follow([across, down]) {
+  const to_right = ((SIDE * across - LEFT) / PLANE) * width_of(right);
+  const upwards = ((SIDE * down - TOP) / PLANE) * width_of(up);
+  go({ [right]: bounds[right][0] + to_right, [up]: bounds[up][1] - upwards });
 }
 
 function press(event) {
@@ -262,16 +258,9 @@ async function start() {
     `Lines part the areas where another ${which} is nearest to the decoded one; the area of the ` +
     `cursor's is blue. ${grey} Drag the cursor, or click the map and use the arrow keys (with ` +
     'Shift: ten steps; Home: back).';
-  $('map').addEventListener('pointerdown', event => {
-    if (event.button) return;
-    $('map').setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  $('map').addEventListener('pointermove', event => {
-    if ($('map').hasPointerCapture(event.pointerId)) follow(event);
-  });
-  $('map').addEventListener('keydown', press);
-  $('images').addEventListener('change', ({ target }) => {
+  on_pointer($('map'), follow, follow);
+  on('map', 'keydown', press);
+  on('images', 'change', ({ target }) => {
     const chosen = target.value;
     if (chosen === '') return;
     jump(codes[chosen]);

@@ -38,6 +38,32 @@ function paint(canvas, picture) {
   return canvas;
 }
 
+// A canvas that says what it shows.
+function labelled(label, width, properties = {}) {
+  const canvas = element('canvas', properties);
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', label);
+  canvas.style.width = `${width}px`;
+  return canvas;
+}
+
+// Mouse or finger: `down` where it is pressed, `drag` while it is held; with shares of the canvas.
+function on_pointer(canvas, down, drag) {
+  const place = event => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  };
+  canvas.addEventListener('pointerdown', event => {
+    if (event.button) return;
+    canvas.setPointerCapture(event.pointerId);
+    down(place(event));
+  });
+  canvas.addEventListener('pointermove', event => {
+    if (canvas.hasPointerCapture(event.pointerId)) drag(place(event));
+  });
+}
+
+const on = (id, type, listener) => $(id).addEventListener(type, listener);
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 // ---- light or dark: as JupyterLab or VS Code say, else as the system says ----

@@ -142,16 +142,13 @@ function say_place() {
   return `Row ${cursor[0] + 1}, column ${cursor[1] + 1}: ${what}`;
 }
 
-function place_of(event) {
-  const box = $('pad').getBoundingClientRect();
-  const r = Math.floor((rows * (event.clientY - box.top)) / box.height);
-  const c = Math.floor((columns * (event.clientX - box.left)) / box.width);
-  return [clamp(r, 0, rows - 1), clamp(c, 0, columns - 1)];
-}
+const place_of = ([across, down]) => [
+  clamp(Math.floor(rows * down), 0, rows - 1),
+  clamp(Math.floor(columns * across), 0, columns - 1),
+];
 
-function drag(event) {
-  if (!$('pad').hasPointerCapture(event.pointerId)) return;
-  const to = place_of(event);
+function drag(shares) {
+  const to = place_of(shares);
   const ink = letters ? drawing[cursor[0] * columns + cursor[1]] : null;
   while (String(cursor) !== String(to))
     // all pixels on the way
@@ -195,19 +192,12 @@ function set_level() {
   $('amount').textContent = `${noise} ${level.toFixed(2)}`;
 }
 
-function panel(map) {
-  const picture = element('canvas', { className: 'pixels' });
+function panel(name, map) {
+  const picture = labelled(name, 110, { className: 'pixels' });
   const caption = element('figcaption');
-  picture.setAttribute('role', 'img');
-  const parts = [picture, caption];
-  if (map) {
-    map.canvas = element('canvas');
-    map.pen = sharp(map.canvas, MAP, MAP);
-    map.canvas.style.width = `${MAP}px`;
-    map.canvas.setAttribute('role', 'img');
-    parts.push(map.canvas);
-  }
-  $('panels').append(element('figure', {}, parts));
+  const canvas = labelled(name, MAP);
+  if (map) Object.assign(map, { canvas, pen: sharp(canvas, MAP, MAP) });
+  $('panels').append(element('figure', {}, [picture, caption, ...(map ? [canvas] : [])]));
   return { picture, caption, map };
 }
 
@@ -224,25 +214,22 @@ async function start() {
   fill($('images'), labels);
   $('images').value = chosen;
   const maps = Object.fromEntries(models.map(({ name, map }) => [name, map]));
-  panels = Object.fromEntries(Object.keys(results().found).map(name => [name, panel(maps[name])]));
+  panels = Object.fromEntries(
+    Object.keys(results().found).map(name => [name, panel(name, maps[name])]),
+  );
   const marks = letters ? 'flips a pixel' : 'draws';
   $('help').textContent =
     `Draw with the mouse or a finger. Or with keys: arrows walk, Enter or the space bar ${marks}, ` +
     'an arrow with Shift walks and draws, Delete clears.';
-  $('pad').addEventListener('pointerdown', event => {
-    if (event.button) return;
-    $('pad').setPointerCapture(event.pointerId);
-    touch(place_of(event));
-  });
-  $('pad').addEventListener('pointermove', drag);
-  $('pad').addEventListener('keydown', press);
-  $('images').addEventListener('change', ({ target }) => choose(target.value * 1));
-  $('clear').addEventListener('click', clear);
-  $('level').addEventListener('input', () => {
+  on_pointer($('pad'), shares => touch(place_of(shares)), drag);
+  on('pad', 'keydown', press);
+  on('images', 'change', ({ target }) => choose(target.value * 1));
+  on('clear', 'click', clear);
+  on('level', 'input', () => {
     set_level();
     update();
   });
-  $('again').addEventListener('click', () => {
+  on('again', 'click', () => {
     seed++;
     update(`Draw ${seed} of the noise`);
   });
