@@ -7,13 +7,15 @@ import ipywidgets
 import torch
 from PIL import Image
 
+from helpers import page
 from helpers.page import pictures
+from helpers.page.controls import main_control, places
 
 
 class Explorer(ipywidgets.VBox):
     """Controls, the picture and a line of text, one below the other.
 
-    controls: values of all are given to `draw` after a move; of a button how often it was pressed.
+    `draw` is given the values of all controls after a move; of a button how often it was pressed.
     """
 
     def __init__(self, controls: Sequence[ipywidgets.Widget], draw: Callable):
@@ -30,8 +32,17 @@ class Explorer(ipywidgets.VBox):
                 control.observe(self._update, names="value")
 
     @torch.no_grad()
-    def _drawn(self):
-        return self.draw(*(self.clicks.get(c, getattr(c, "value", None)) for c in self.controls))
+    def _drawn(self, moved=None, value=None):
+        values = [self.clicks.get(c, getattr(c, "value", None)) for c in self.controls]
+        if moved is not None:
+            values[self.controls.index(moved)] = value
+        return self.draw(*values)
+
+    def _drawn_or_error(self, *where):
+        try:
+            return self._drawn(*where)
+        except Exception as error:  # in a callback it would be lost
+            return Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
 
     def _show(self, image, text):
         self.text.value, self.picture.value = text, pictures.png(image)
@@ -40,16 +51,17 @@ class Explorer(ipywidgets.VBox):
     def _update(self, change):
         if isinstance(change, ipywidgets.Button):
             self.clicks[change] += 1
-        if self.paused:
-            return
-        try:
-            image, text = self._drawn()
-        except Exception as error:  # in a callback it would be lost
-            image, text = Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
-        self._show(image, text)
+        if not self.paused:
+            self._show(*self._drawn_or_error())
 
     def _repr_mimebundle_(self, **kwargs):
-        """Where widgets can't be shown (a saved notebook, a web page) the picture stands still."""
+        """Where widgets can't be shown (a saved notebook, a web page) a flipbook moves."""
         still = {"text/plain": "Run this cell to get the sliders."}
         still["image/png"] = base64.b64encode(self.picture.value).decode()
+        main = main_control(self.controls)
+        if main is not None:
+            names, values, start = places(main)
+            frames = [self._drawn_or_error(main, value) for value in values]
+            book = page.flipbook(main.description, names, frames, start)
+            still["text/html"] = book._repr_html_()
         return super()._repr_mimebundle_(**kwargs) | still

@@ -1,0 +1,113 @@
+// Trainings, epoch by epoch: outputs, codes and errors of each, on one slider.
+const { labels, letters, epochs, runs } = data;
+const [rows, columns] = data.shape;
+const pixels = rows * columns;
+const SIDE = 240;
+const ACROSS = Math.ceil(Math.sqrt((labels.length * rows) / columns));
+const most = Math.max(...runs.flatMap(({ errors }) => errors), 1e-9);
+let timer = null;
+let thumbnails;
+const tile = element('canvas');
+
+function draw() {
+  const at = $('epoch').value * 1;
+  const told = runs.map(one => {
+    const error = one.errors[at];
+    const unit = letters ? plural(error, 'wrong pixel') : `mean squared error ${error.toFixed(4)}`;
+    draw_sheet(one, at);
+    if (one.codes) draw_codes(one, at);
+    draw_errors(one, at);
+    one.caption.textContent = `${one.name}: ${unit}`;
+    return `${one.name}: ${unit}`;
+  });
+  $('amount').textContent = `epoch (count) ${epochs[at]}`;
+  $('epoch').setAttribute('aria-valuetext', `epoch ${epochs[at]}. ${told.join('. ')}`);
+  $('where').textContent = timer ? '' : `Epoch ${epochs[at]}. ${told.join('. ')}.`;
+}
+
+function draw_sheet({ sheet: pen, outputs }, at) {
+  labels.forEach((_, n) => {
+    const value = (_, p) => outputs[(n * pixels + p) * epochs.length + at] / 15;
+    paint(tile, Array.from({ length: pixels }, value));
+    pen.drawImage(tile, (n % ACROSS) * (columns + 1), Math.floor(n / ACROSS) * (rows + 1));
+  });
+}
+
+function draw_codes({ map: pen, codes, plane }, at) {
+  wipe(pen, SIDE);
+  pen.strokeRect(16, 4, SIDE - 20, SIDE - 20);
+  pen.font = '12px system-ui, sans-serif';
+  pen.fillText(`z${plane[0] + 1}`, SIDE / 2, SIDE - 3);
+  pen.fillText(`z${plane[1] + 1}`, 1, SIDE / 2);
+  const place = (_, n) => {
+    const k = 2 * (at * labels.length + n);
+    const [right, up] = [codes[k] / 4095, codes[k + 1] / 4095];
+    return [26 + (SIDE - 40) * right, 14 + (SIDE - 40) * (1 - up)];
+  };
+  scatter(pen, labels.map(place), thumbnails);
+}
+
+function draw_errors({ curve: pen, errors }, at) {
+  wipe(pen, SIDE);
+  pen.font = '12px system-ui, sans-serif';
+  const last = epochs[epochs.length - 1];
+  const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
+  const y = error => 74 - (56 * error) / most;
+  pen.fillText(`${letters ? 'wrong pixels' : 'error'}, 0 to ${most}`, 4, 12);
+  pen.fillText(`epoch ${epochs[0]} to ${last}`, 4, 90);
+  Object.assign(pen, { strokeStyle: colour.point, lineWidth: 2 });
+  pen.beginPath();
+  for (let i = 0; i < epochs.length; i++) pen.lineTo(x(i), y(errors[i]));
+  pen.stroke();
+  pen.beginPath();
+  pen.arc(x(at), y(errors[at]), 4, 0, 7);
+  pen.fill();
+}
+
+function play(on) {
+  clearInterval(timer);
+  timer = on ? setInterval(next, 120) : null;
+  $('play').textContent = on ? 'stop' : 'play';
+  draw();
+}
+
+function next() {
+  $('epoch').value = $('epoch').value * 1 + 1;
+  if ($('epoch').value * 1 === epochs.length - 1) play(false);
+  else draw();
+}
+
+async function unroll(text, across, step) {
+  const numbers = await unpack(text); // differences: each is added to the one `step` before it
+  for (let i = 0; i < numbers.length; i++)
+    if (i >= step && (!across || i % across)) numbers[i] += numbers[i - step];
+  return numbers;
+}
+
+async function start() {
+  const images = await unpack_images(data.images, pixels);
+  thumbnails = images.map(image => paint(element('canvas'), image));
+  for (const one of runs) {
+    one.outputs = await unroll(one.outputs, epochs.length, 1);
+    one.codes = one.codes && (await unroll(one.codes, 0, 2 * labels.length));
+    const [sheet, map, curve] = ['outputs', 'codes', 'errors'].map(what =>
+      labelled(`${what} of ${one.name}`, SIDE, { className: what === 'outputs' ? 'pixels' : '' }),
+    );
+    const deep = Math.ceil(labels.length / ACROSS);
+    one.sheet = context(sheet, ACROSS * (columns + 1) - 1, deep * (rows + 1) - 1);
+    one.map = sharp(map, SIDE, SIDE);
+    one.curve = sharp(curve, SIDE, 96);
+    one.caption = element('figcaption');
+    const shown = [one.caption, sheet, ...(one.codes ? [map] : []), curve];
+    $('runs').append(element('figure', { className: 'stack' }, shown));
+  }
+  $('epoch').max = epochs.length - 1;
+  $('help').textContent = 'Move the slider, also with the arrow keys, or press play.';
+  on('epoch', 'input', () => play(false));
+  on('play', 'click', () => {
+    if (!timer && $('epoch').value === $('epoch').max) $('epoch').value = 0;
+    play(!timer);
+  });
+}
+
+const ready = live(start, draw);
