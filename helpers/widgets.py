@@ -22,10 +22,10 @@ from helpers.losses import kl_divergence
 from helpers.models import VariationalAutoencoder
 from helpers.page import pictures
 from helpers.page.controls import button, choice, image_choice, name_slider, slider
-from helpers.page.pictures import beside, gauge, panels
+from helpers.page.pictures import beside, panels
 from helpers.plotting import line_style, plot_curves
 
-__all__ = ["beside", "gauge", "name_slider", "panels"]  # for explorers of the notebooks
+__all__ = ["beside", "name_slider", "panels"]  # for explorers of the notebooks
 
 
 def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
