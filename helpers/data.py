@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from helpers.inner.expect import expect
-from helpers.inner.fetch import read_gzip
+from helpers.inner.files import read_gzip, read_lines, read_patterns
 
 DATA_FOLDER = Path(__file__).with_name("_data")  # where `pip install .` puts a copy
 if not DATA_FOLDER.exists():
@@ -29,42 +29,17 @@ class ImageSet(NamedTuple):
 
 def load_letters() -> ImageSet:
     """The 32 letters, (32, 1, 7, 5), 0 is paper, 1 ink; names "`", "a" ... "z", "{" ... "DEL"."""
-    return _read_patterns("letters.txt", 32)
+    return ImageSet(*read_patterns(DATA_FOLDER / "letters.txt", 32))
 
 
 def load_capitals() -> ImageSet:
     """10 digits and 26 capitals of a like font, to test a network on what it never saw."""
-    return _read_patterns("capitals.txt", 36)
-
-
-def _read_patterns(name, count):
-    """A letter is a line 'letter NAME', then 7 rows of 5 characters, '#' (ink) or '.'."""
-    letters, rows = {}, None
-    for where, line in _read_lines(name):
-        if line.startswith("letter "):
-            letter, rows = line.removeprefix("letter ").strip(), []
-            expect(letter not in letters, f"{where}: expected a new name", f"{letter!r} again")
-            letters[letter] = rows
-        else:
-            good = rows is not None and len(line) == 5 and set(line) <= set("#.")
-            expect(good, f"{where}: expected 'letter NAME' or 5 times '#' or '.'", repr(line))
-            rows.append([character == "#" for character in line])
-    for letter, rows in letters.items():
-        expect(len(rows) == 7, f"{name}: {letter!r}: expected 7 rows", len(rows))
-    expect(len(letters) == count, f"{name}: expected {count} letters", len(letters))
-    return ImageSet(torch.tensor([*letters.values()]).float().unsqueeze(1), tuple(letters))
-
-
-def _read_lines(name):
-    """Each line of a text file, and where it is; without empty lines and comments."""
-    text = (DATA_FOLDER / name).read_text(encoding="utf-8-sig")  # -sig: a mark of Windows editors
-    numbered = [(f"{name}, line {i}", s.strip()) for i, s in enumerate(text.splitlines(), start=1)]
-    return [(where, line) for where, line in numbered if line and not line.startswith(";")]
+    return ImageSet(*read_patterns(DATA_FOLDER / "capitals.txt", 36))
 
 
 def load_emoji() -> ImageSet:
     """The 56 emoji faces: (56, 1, 20, 20), grey values, light on black; their Unicode names."""
-    names = tuple(line.partition(" ")[2] for _, line in _read_lines("emoji.txt"))
+    names = tuple(line.partition(" ")[2] for _, line in read_lines(DATA_FOLDER / "emoji.txt"))
     with Image.open(DATA_FOLDER / "emoji.png") as sheet:
         pixels, found = torch.from_numpy(np.array(sheet)), (len(names), sheet.size, sheet.mode)
     expected = (56, (160, 140), "L")

@@ -5,27 +5,24 @@ explorer come from a generator of its own: moving a slider never changes a train
 Images are (N, 1, H, W) in [0, 1] and have N names, `labels`. Wrong arguments raise ValueError.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets
 import torch
-from IPython.display import display
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from helpers import noise
 from helpers.evaluation import pixel_errors, psnr
 from helpers.inner.expect import expect
 from helpers.inner.explorer import Explorer
+from helpers.inner.live_curve import LiveCurve
 from helpers.losses import kl_divergence
 from helpers.models import VariationalAutoencoder
 from helpers.page import pictures
 from helpers.page.controls import button, choice, image_choice, name_slider, slider
 from helpers.page.pictures import beside, panels
-from helpers.plotting import line_style, plot_curves
 
-__all__ = ["beside", "name_slider", "panels"]  # for explorers of the notebooks
+__all__ = ["LiveCurve", "beside", "name_slider", "panels"]  # for explorers of the notebooks
 
 
 def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
@@ -157,33 +154,3 @@ def dimension_explorer(model: VariationalAutoencoder, images, labels) -> Explore
     chooser.observe(go_to, names="value")
     result = explorer([chooser, *sliders], draw)
     return result
-
-
-class LiveCurve:
-    """Shows the loss while `fit` trains: ``fit(..., on_epoch=LiveCurve(...))``, once a second.
-
-    limits: known values of the loss, name -> value, drawn as lines.
-    """
-
-    def __init__(self, ylabel: str, limits: Mapping[str, float] | None = None):
-        self.ylabel, self.limits, self.shown, self.handle = ylabel, limits or {}, 0.0, None
-
-    def __call__(self, history) -> None:
-        now = time.perf_counter()
-        if not history.loss or (not history.seconds and now - self.shown < 1):
-            return
-        self.shown = now
-        figure = Figure(figsize=(6, 2.8), dpi=80, layout="constrained")  # not of pyplot: no leak
-        curves = {"training": (history.epochs, history.loss)}
-        if history.validation:
-            curves["validation"] = (history.epochs, history.validation)
-        ax = plot_curves(curves, "epochs", self.ylabel, ax=figure.add_subplot())
-        for i, (name, value) in enumerate(self.limits.items(), start=2):
-            ax.axhline(value, **line_style(i), label=name)
-        ax.legend(fontsize=8)
-        ax.set_title(f"epoch {history.epochs[-1]}: {history.loss[-1]:.4f}", fontsize=9)
-        ax.locator_params(axis="x", integer=True)
-        if self.handle is None:
-            self.handle = display(figure, display_id=True)
-        else:
-            self.handle.update(figure)

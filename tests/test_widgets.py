@@ -14,6 +14,7 @@ from PIL import Image
 
 from helpers import noise, training, widgets
 from helpers.data import load_emoji, load_letters
+from helpers.inner import live_curve
 from helpers.losses import kl_divergence
 from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import pictures
@@ -383,8 +384,8 @@ def screen(monkeypatch):
         screen.shown.append(figure)
         return SimpleNamespace(update=screen.updated.append)
 
-    monkeypatch.setattr(widgets, "display", display)
-    monkeypatch.setattr(widgets, "time", SimpleNamespace(perf_counter=lambda: screen.now))
+    monkeypatch.setattr(live_curve, "display", display)
+    monkeypatch.setattr(live_curve, "time", SimpleNamespace(perf_counter=lambda: screen.now))
     return screen
 
 

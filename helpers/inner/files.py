@@ -1,4 +1,4 @@
-"""Files as they were published: read, checked, fetched if they are missing."""
+"""Files of data: read, checked, and those of MNIST fetched if they are missing."""
 
 import contextlib
 import gzip
@@ -9,7 +9,36 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from helpers.inner.expect import expect
+
+
+def read_patterns(file: Path, count: int) -> tuple[Tensor, tuple[str, ...]]:
+    """Letters and their names: a line 'letter NAME', then 7 rows of 5 characters, '#' or '.'."""
+    letters: dict[str, list] = {}
+    rows: list | None = None
+    for where, line in read_lines(file):
+        if line.startswith("letter "):
+            letter, rows = line.removeprefix("letter ").strip(), []
+            expect(letter not in letters, f"{where}: expected a new name", f"{letter!r} again")
+            letters[letter] = rows
+        else:
+            good = rows is not None and len(line) == 5 and set(line) <= set("#.")
+            expect(good, f"{where}: expected 'letter NAME' or 5 times '#' or '.'", repr(line))
+            rows.append([character == "#" for character in line])
+    for letter, rows in letters.items():
+        expect(len(rows) == 7, f"{file.name}: {letter!r}: expected 7 rows", len(rows))
+    expect(len(letters) == count, f"{file.name}: expected {count} letters", len(letters))
+    return torch.tensor([*letters.values()]).float().unsqueeze(1), tuple(letters)
+
+
+def read_lines(file: Path) -> list[tuple[str, str]]:
+    """Each line of a text file, and where it is; without empty lines and comments."""
+    text = file.read_text(encoding="utf-8-sig")  # -sig: a mark of Windows editors
+    numbered = [(f"{file.name}, line {i}", s.strip()) for i, s in enumerate(text.splitlines(), 1)]
+    return [(where, line) for where, line in numbered if line and not line.startswith(";")]
 
 
 def read_gzip(file: Path, md5: str, mirrors: Iterable[str]) -> bytearray:
