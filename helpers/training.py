@@ -29,13 +29,12 @@ Adam = partial(torch.optim.Adam, fused=True)  # one kernel for all weights; the 
 class History:
     """What happened in `fit`: a number for each of the `epochs`, from 1; of a stack a tensor (S,).
 
-    loss is a mean over the epoch, before each update; validation is computed after the epoch.
-    measured: what `measure` gave at measured_epochs. best_epoch: with patience, of these weights.
+    loss: a mean over the epoch, before each update. measured: what `measure` gave, at
+    measured_epochs. best_epoch: with patience, of these weights.
     """
 
     epochs: list[int] = field(default_factory=list)
     loss: list = field(default_factory=list)
-    validation: list = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     measured_epochs: list[int] = field(default_factory=list)
     measured: list[Tensor] = field(default_factory=list)
@@ -58,7 +57,6 @@ def fit(
     seed: int = 0,
     optimizer: Callable[..., Optimizer] = Adam,
     scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-    validation: tuple[Tensor, Tensor] | None = None,
     patience: int | None = None,
     record_every: int = 1,
     measure: Callable[[nn.Module], Tensor] | None = None,
@@ -78,8 +76,7 @@ def fit(
     seed: of the order, of the noise, and of the codes that a VAE draws.
     optimizer: called with (parameters, lr=lr); for a stack one that treats each number for itself.
     scheduler: called with the optimizer; steps after every update (ReduceLROnPlateau: epoch).
-    validation: a pair (inputs, targets), whose loss is computed in evaluation mode.
-    patience: stop after so many epochs with no better loss (of validation if given); go back there.
+    patience: stop after so many epochs with no better loss, all images at once; go back there.
     record_every: epochs from one entry of the history to the next; a stack computes its loss then.
     measure: called with the model in evaluation mode, first, after every `measure_every` epochs,
         and last. bfloat16: compute the outputs with 16 bits.
@@ -100,8 +97,8 @@ def fit(
     expect(fitting, "expected as many targets as images, batch_size at most that", counts)
     expect(0 < lr < math.inf, "lr: expected a finite number > 0", lr)
     expect(copies == 1 or noise, "copies: expected 1 without noise", copies)
-    followed = not patience or (record_every == 1 and (validation or not batch_size))
-    expect(followed, "patience: expected record_every=1; for batches a validation", "another")
+    followed = not patience or (record_every == 1 and not batch_size)
+    expect(followed, "patience: expected record_every=1, batch_size=None", "others")
     unknown = members and (patience or bfloat16)
     expect(not unknown, "stack: expected no patience, no bfloat16", "one of them")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -148,12 +145,11 @@ def fit(
                 if record:
                     total = total + value
             if record:
-                value = _record(history, epoch, rate, total / len(batches), model, loss, validation)
+                value = _record(history, epoch, rate, total / len(batches))
                 bar.set_postfix_str(f"loss {value:.4f}", refresh=False)
             bar.update()
             if patience and value < best:
-                best, history.best_epoch = value, epoch  # the loss of before the update, or after
-                best_weights = copy.deepcopy(model.state_dict()) if validation else before
+                best, best_weights, history.best_epoch = value, before, epoch
             if on_plateau:
                 scheduler.step(value)
             stop = patience and epoch - history.best_epoch >= patience
@@ -194,21 +190,16 @@ def _backward(model, loss, bfloat16, inputs, targets, record):
     return value.detach()
 
 
-def _record(history, epoch, rate, value, model, loss, validation):
+def _record(history, epoch, rate, value):
     """Write down the numbers of an epoch; the loss to follow."""
-    values = [value]
-    if validation is not None:
-        with torch.no_grad():
-            values.append(loss(model.eval()(validation[0]), validation[1]).mean(dim=-1))
-    if not isinstance(model, Stack):
-        values = [value.item() for value in values]
-        if not all(map(math.isfinite, values)):
-            raise FloatingPointError(f"the loss is {values} in epoch {epoch}: try a smaller lr")
-    history.loss.append(values[0])
-    history.validation.extend(values[1:])
+    if value.dim() == 0:  # one network
+        value = value.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} in epoch {epoch}: try a smaller lr")
+    history.loss.append(value)
     history.lr.append(rate)
     history.epochs.append(epoch)
-    return float(torch.as_tensor(values[-1]).mean())
+    return float(torch.as_tensor(value).mean())
 
 
 def _measure(model, measure, history, epoch):

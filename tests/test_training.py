@@ -73,7 +73,7 @@ def test_it_is_the_loop_of_every_tutorial(loss, optimizer):
     assert not model.training and all(p.grad is None for p in model.parameters())
     assert history.epochs == [1, 2, 3, 4, 5, 6, 7] and history.lr == [0.01] * 7
     assert history.stopped == "finished" and history.best_epoch is None and history.seconds > 0
-    assert model.history is history and history.validation == history.measured == []
+    assert model.history is history and history.measured == []
 
 
 def test_the_defaults_targets_of_their_own_and_calling_again():
@@ -288,9 +288,6 @@ def told(outputs, targets):
     return outputs.mean(dim=(1, 2, 3))
 
 
-PAIR = IMAGES, IMAGES
-
-
 def taught(values, **settings):
     """Each update lowers the weight by 1: it tells how many there were."""
     settings = {"epochs": len(values), "lr": 1.0, "loss": told, "optimizer": SGD} | settings
@@ -302,8 +299,6 @@ def test_reduce_on_plateau_follows_the_loss_of_the_epoch():
     plateau = {"scheduler": partial(ReduceLROnPlateau, factor=0.5, patience=1)}
     _, history = taught([5, 4, 4, 4, 4, 3], **plateau)
     assert history.lr == [1, 1, 1, 1, 0.5, 0.5] and history.loss == [5, 4, 4, 4, 4, 3]
-    _, history = taught([9, 1, 8, 1, 7, 1, 6, 1], epochs=4, validation=PAIR, **plateau)
-    assert history.lr == [1, 1, 1, 0.5] and history.validation == [1] * 4
 
 
 def test_early_stopping_goes_back_to_the_weights_of_the_best_loss():
@@ -312,25 +307,6 @@ def test_early_stopping_goes_back_to_the_weights_of_the_best_loss():
     assert history.best_epoch == 2 and model.weight.item() == -1  # before the second update
     model, history = taught([5, 3, 4, 2, 6, 7], patience=3)
     assert history.stopped == "finished" and history.best_epoch == 4 and model.weight.item() == -3
-
-
-def test_early_stopping_with_validation_keeps_the_weights_after_the_epoch():
-    values = [9, 5, 8, 3, 7, 4, 6, 3.5, 6, 1]
-    model, history = taught(values, epochs=5, patience=2, validation=PAIR)
-    assert history.validation == [5, 3, 4, 3.5] and history.loss == [9, 8, 7, 6]
-    assert history.best_epoch == 2 and model.weight.item() == -2 and history.epochs == [1, 2, 3, 4]
-    settings = {"epochs": 2, "patience": 1, "validation": PAIR, "batch_size": 4}
-    model, history = taught([9, 9, 5, 9, 9, 6], **settings)
-    assert history.best_epoch == 1 and model.weight.item() == -2 and history.validation == [5, 6]
-
-
-def test_validation_is_in_evaluation_mode():
-    torch.manual_seed(0)
-    pair = IMAGES[:4], IMAGES[4:]
-    for model in (nn.Sequential(nn.Dropout(0.9), dense()), either(True)):
-        history = fit(model, IMAGES, epochs=2, lr=0.1, validation=pair)
-        expected = bce(model(pair[0]), pair[1]).mean(dim=-1)
-        assert torch.allclose(torch.as_tensor(history.validation[-1]), expected)
 
 
 # --- what is recorded ---
@@ -410,7 +386,7 @@ def test_the_progress_shows_the_loss(capsys):
 
 
 @BOTH
-@pytest.mark.parametrize("where", ["on_epoch", "validation", "measure", "first measure", "last"])
+@pytest.mark.parametrize("where", ["on_epoch", "loss", "measure", "first measure", "last"])
 def test_an_interrupt_is_raised_and_leaves_model_and_history(stacked, where, capsys):
     model, left = either(stacked), {"calls": 0}
 
@@ -423,10 +399,7 @@ def test_an_interrupt_is_raised_and_leaves_model_and_history(stacked, where, cap
     done, settings = {
         "on_epoch": (3, {"on_epoch": lambda history: interrupt(3)}),
         "last": (5, {"on_epoch": lambda history: interrupt(5)}),
-        "validation": (
-            2,
-            {"validation": PAIR, "loss": lambda a, b: interrupt(6 + 3 * stacked, bce(a, b))},
-        ),
+        "loss": (2, {"loss": lambda a, b: interrupt(3 + 3 * stacked, bce(a, b))}),
         "measure": (3, {"measure": lambda m: interrupt(4, torch.ones(1)), "measure_every": 1}),
         "first measure": (0, {"measure": lambda m: interrupt(1)}),
     }[where]
@@ -435,10 +408,9 @@ def test_an_interrupt_is_raised_and_leaves_model_and_history(stacked, where, cap
     history = model.history
     assert history.epochs == list(range(1, done + 1)) and history.stopped == "interrupted"
     assert len(history.loss) == len(history.lr) == done and history.seconds > 0
-    assert len(history.validation) == (done if where == "validation" else 0)
     assert len(history.measured) == len(history.measured_epochs) == (3 if where == "measure" else 0)
     assert not model.training and model(IMAGES).isfinite().all()
-    message = f"Interrupted in epoch {done + (where == 'validation')}: model and model.history"
+    message = f"Interrupted in epoch {done + (where == 'loss')}: model and model.history"
     assert message in capsys.readouterr().out
 
 
@@ -457,7 +429,7 @@ def test_a_loss_that_is_not_finite():
     with pytest.raises(FloatingPointError, match=r"nan.* in epoch 3: try a smaller lr"):
         taught([1, 2, math.nan, 1])
     with pytest.raises(FloatingPointError, match="inf"):
-        taught([1, math.inf], epochs=1, validation=PAIR)
+        taught([1, math.inf])
     networks = from_seeds(dense, range(4))
     networks.network.encoder[0].bias.data[1::2] = math.nan
     with pytest.warns(UserWarning, match=r"members \[1, 3\] not finite: try a smaller lr"):
@@ -495,7 +467,7 @@ WRONG = {
     "measure_every: expected whole numbers": [{"measure_every": 0}],
     "patience: expected whole numbers > 0, got 0": [{"patience": 0}],
     "lr: expected a finite number > 0": [{"lr": lr} for lr in (0, -1, math.nan, math.inf)],
-    "patience: expected record_every=1; for batches a validation": [
+    "patience: expected record_every=1, batch_size=None": [
         {"patience": 1, "batch_size": 2},
         {"patience": 1, "record_every": 2},
     ],

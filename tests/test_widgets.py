@@ -390,16 +390,16 @@ def screen(monkeypatch):
 
 
 def test_a_curve_shows_losses_and_limits(screen):
-    losses, validation = [0.5, 0.25, 0.125], [0.6, 0.4, 0.3]
-    history = History(epochs=[1, 11, 20], loss=losses, validation=validation)
+    losses = [0.5, 0.25, 0.125]
+    history = History(epochs=[1, 11, 20], loss=losses)
     widgets.LiveCurve("BCE (nats)", {"the best": 0.1, "the mean image": 0.7})(history)
     (ax,) = screen.shown[0].axes
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
     limits = {"the best": [0.1, 0.1], "the mean image": [0.7, 0.7]}
-    assert lines == {"training": losses, "validation": validation} | limits
+    assert lines == {"training": losses} | limits
     assert list(ax.lines[0].get_xdata()) == [1, 11, 20]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)
-    assert len({(line.get_color(), str(line.get_linestyle())) for line in ax.lines}) == 4
+    assert len({(line.get_color(), str(line.get_linestyle())) for line in ax.lines}) == 3
     names = (ax.get_xlabel(), ax.get_ylabel(), ax.get_title())
     assert names == ("epochs", "BCE (nats)", "epoch 20: 0.1250")
 
@@ -423,7 +423,7 @@ def test_a_curve_is_drawn_once_a_second_and_at_the_end_whatever_the_time(screen)
 def test_a_curve_follows_a_training(screen, model):
     figures, live = plt.get_fignums(), widgets.LiveCurve("BCE (nats)")
     fit = partial(training.fit, epochs=30, on_epoch=live, progress=False)
-    history = fit(model, IMAGES, validation=(IMAGES, IMAGES))
+    history = fit(model, IMAGES)
     assert len(screen.shown) == len(screen.updated) == 1  # the clock stands still: first and last
     assert list(screen.updated[0].axes[0].lines[0].get_ydata()) == history.loss
     assert plt.get_fignums() == figures

@@ -25,8 +25,6 @@ class LiveCurve:
         self.shown = now
         figure = Figure(figsize=(6, 2.8), dpi=80, layout="constrained")  # not of pyplot: no leak
         curves = {"training": (history.epochs, history.loss)}
-        if history.validation:
-            curves["validation"] = (history.epochs, history.validation)
         ax = plot_curves(curves, "epochs", self.ylabel, ax=figure.add_subplot())
         for i, (name, value) in enumerate(self.limits.items(), start=2):
             ax.axhline(value, **line_style(i), label=name)
