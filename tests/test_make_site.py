@@ -6,7 +6,7 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 from make_site import build, check_sources, problems, read, with_mathml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 NOTEBOOKS = read()
 
@@ -45,11 +45,16 @@ def test_a_page_shows_all_of_its_notebook(site, name):
     page = soup(site / f"{name}.html")
     code = [cell for cell in NOTEBOOKS[name].cells if cell.cell_type == "code"]
     assert len(page.find_all(class_="input_area")) == len(code)
-    maps = [cell for cell in code if "latent_map(" in cell.source]
-    assert len(page.find_all("iframe")) == len(maps)
+    outputs = [output for cell in code for output in cell.outputs]
+    texts = [output.get("data", {}).get("text/html", "") for output in outputs]
+    alive = [text for text in texts if "<iframe" in text]
+    assert len(page.find_all("iframe")) == len(alive)
     assert page.title.text == page.h1.text
     assert "$" not in "".join(part.text for part in page.find_all("p"))  # all formulas are MathML
-    stills = [cell for cell in code if "explorer(" in cell.source]
+    shown = [
+        output.get("data", {}) for c in code if "explorer(" in c.source for output in c.outputs
+    ]
+    stills = [data for data in shown if "image/png" in data and "text/html" not in data]
     assert page.text.count("Run the notebook to move its sliders") == len(stills)
 
 
@@ -87,6 +92,26 @@ def test_a_notebook_that_does_not_fit_is_named_before_anything_runs(cell, messag
     check_sources({"05_more": new_notebook(cells=[new_markdown_cell(WELL)])})
     with pytest.raises(ValueError, match=message):
         check_sources({"05_more": new_notebook(cells=[cell])})
+
+
+def test_the_index_has_the_best_instrument_of_a_notebook_and_its_page_has_all(tmp_path):
+    frames = {
+        kind: f'<div class="instrument {kind}"><iframe srcdoc="\n\n*a* _b_ {kind}"></iframe></div>'
+        for kind in ("flipbook", "film", "sketchpad")
+    }
+    png = "iVBORw0KGgo="
+    outputs = [
+        new_output("execute_result", {"text/html": frame, "image/png": png, "text/plain": "x"})
+        for frame in frames.values()
+    ]
+    cells = [new_code_cell("widgets.explorer(controls, draw)", outputs=[one]) for one in outputs]
+    build({"05_more": new_notebook(cells=[new_markdown_cell(WELL), *cells])}, tmp_path)
+    assert problems(tmp_path) == []
+    (shown,) = soup(tmp_path / "index.html").find_all("iframe")
+    assert shown["srcdoc"] == "\n\n*a* _b_ sketchpad"
+    page = soup(tmp_path / "05_more.html")
+    assert len(page.find_all("iframe")) == 3 and not page.find_all("img")
+    assert "A still picture" not in page.text
 
 
 def test_a_notebook_without_sliders_has_a_page_without_a_picture(tmp_path):

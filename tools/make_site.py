@@ -5,9 +5,9 @@ folder.
 
 With --saved nothing is run: the pages show the outputs that are saved in the notebooks.
 
-The pages ask no other host for anything, so they also work from a disk without network. Latent maps
-move in them; sliders need Python and are still pictures. At the end the pages are checked: links,
-texts for pictures, requests.
+The pages ask no other host for anything, so they also work from a disk without network. Instruments
+live in them; of the sliders, which need Python, there are flipbooks. At the end the pages are
+checked: links, texts for pictures, requests.
 """
 
 import argparse
@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 3_000_000  # of a page
 LONG = 30  # characters of a formula that may be wider than a phone
 PARAGRAPHS = ("**Aim.**", "**Time.**")  # of the first cell of a notebook
+KINDS = "sketchpad", "latent-map", "film", "flipbook"  # of instruments, the best first
 CODE_STYLES = "xcode", "github-dark"  # light, dark
 EXPORTER = HTMLExporter(template_name="basic", exclude_anchor_links=True)
 
@@ -91,18 +92,21 @@ def build(notebooks: Mapping[str, NotebookNode], folder: Path) -> None:
         write(folder / f"{name}.html", page(described(notebook), nav))
     cells = [
         "# Autoencoder practical\n\nNotebooks on autoencoders, with their pictures and results. "
-        "The latent maps move in these pages; to move the sliders and to do the exercises, run the "
+        "Play with what you see: it is alive. To move all sliders and to do the exercises, run the "
         "notebooks in JupyterLab."
     ]
     for name in lessons:
         first, solutions = notebooks[name].cells[0].source, f"solutions/{name}"
         heading = f"## [{title(notebooks[name])}]({name}.html)"
         parts = [paragraph(first, word) for word in PARAGRAPHS]
-        cells.append("\n\n".join([heading, picture(notebooks[name]), *parts]))
+        shown = place_of(name) if instrument(notebooks[name]) else picture(notebooks[name])
+        cells.append("\n\n".join([heading, *parts, shown]))
         if solutions in notebooks:
             cells[-1] += f"\n\n[Solutions of its exercises]({solutions}.html)"
-    index = new_notebook(cells=[new_markdown_cell(cell) for cell in cells])
-    write(folder / "index.html", page(index, ""))
+    index = page(new_notebook(cells=[new_markdown_cell(cell) for cell in cells]), "")
+    for name in lessons:
+        index = index.replace(place_of(name), instrument(notebooks[name]) or "")
+    write(folder / "index.html", index)
 
 
 def check_sources(notebooks: Mapping[str, NotebookNode]) -> None:
@@ -164,7 +168,7 @@ def with_mathml(markdown):
 
 
 def described(notebook):
-    """The notebook with a text for each picture, taken from what stands below it, and a note that
+    """The notebook with a text for each picture, taken from what stands below it, and a note where
     sliders are still."""
     notebook = notebook.copy()
     cells = []
@@ -199,9 +203,23 @@ def described(notebook):
 
 
 def picture_of(cell):
-    """The PNG of the last picture among the outputs of a cell, in base64, or None."""
-    pictures = [output.get("data", {}).get("image/png") for output in cell.get("outputs", [])]
+    """The PNG of the last still picture among the outputs of a cell, in base64, or None."""
+    shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+    pictures = [data.get("image/png") for data in shown if "text/html" not in data]
     return next(filter(None, reversed(pictures)), None)
+
+
+def place_of(name):
+    """Where its instrument goes: Markdown would change it."""
+    return f"instrument-of-{name}"
+
+
+def instrument(notebook):
+    """The HTML of what lives in the page, for the index: the first of the best kind, or None."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [output.get("data", {}).get("text/html", "") for output in outputs]
+    starts = [f'<div class="instrument {kind}">' for kind in KINDS]
+    return next((text for start in starts for text in texts if text.startswith(start)), None)
 
 
 def picture(notebook):

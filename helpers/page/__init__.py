@@ -102,7 +102,7 @@ def latent_map(
     (N, 1, H, W) are on the map: letters (all pixels 0 or 1) by their labels, others as small
     pictures. Lines separate the *basins*, where another image is the nearest to the decoded one.
     start: the first code, (latent_dim,), by default the mean of the codes. The code of a
-    variational autoencoder is its mean.
+    variational autoencoder is its mean; its cloud is an ellipse of two sigma around it.
     dimensions: of a code with more than two numbers the map shows a plane, along these two, counted
     from 1; by default the two in which the codes differ most. Sliders hold the other numbers.
     Raises ValueError for another model, and for codes, a start or dimensions that don't fit.
@@ -127,6 +127,9 @@ def latent_map(
     bounds = pictures.code_bounds(model, codes)
     if not all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True)):
         raise ValueError(f"start: expected a code on the map, within {bounds}, got {start}")
+    steps = [round((high - low) / 100, 4) for low, high in bounds]
+    ends = zip(bounds, steps, strict=True)  # it reaches a little past the codes
+    bounds = [(round(low - 8 * step, 2), round(high + 8 * step, 2)) for (low, high), step in ends]
     packed = pack_decoder(model.decoder, bounds)
 
     right, up = (int(dimension) - 1 for dimension in dimensions)
@@ -139,11 +142,15 @@ def latent_map(
     data = _set_of(images, labels) | {
         "codes": _rounded(codes),
         "bounds": bounds,
+        "steps": steps,
+        "sigmas": None,
         "start": start,
         "dimensions": [right, up],
         "decoder": packed["layers"],
         "error": packed["error"],
     }
+    if isinstance(model, VariationalAutoencoder):
+        data["sigmas"] = _rounded(torch.exp(0.5 * model.encode(images)[1]))
     description = f"Map of the codes of {len(images)} images, and the image decoded at its cursor."
     png = pictures.png(still, compress_level=9)
     return Instrument("latent_map", data, png, f"{description} {text}", most=1_000_000)
@@ -245,8 +252,7 @@ def film(
             errors = pixel_errors(outputs, images).sum(dim=1)
         row = {"name": name, "errors": [round(error, 5) for error in errors.tolist()]}
         # 16 grey values, as differences from epoch to epoch: most are 0. Cut at 0.5 none changes.
-        greys = (15 * outputs).round().flatten(1)
-        row["outputs"] = pack(torch.cat([greys[:1], greys.diff(dim=0)]).T)
+        row["outputs"] = _differences((15 * outputs).round())
         if codes is not None:
             if codes.shape[:2] != (len(epochs), count) or codes.dim() != 3 or codes.shape[2] < 2:
                 expected = f"({len(epochs)}, {count}, d), d >= 2"
@@ -258,7 +264,7 @@ def film(
             low, high = codes.amin(dim=(0, 1)), codes.amax(dim=(0, 1))
             places = (codes - low) / (high - low).clamp(min=1e-9)
             row |= {"plane": plane, "bounds": torch.stack([low, high], dim=1).tolist()}
-            row["codes"] = pack((4095 * places).round().diff(dim=0, prepend=0 * places[:1]))
+            row["codes"] = _differences((4095 * places).round())
         rows.append(row)
         shown[f"{name}\nepoch {epochs[-1]}"] = pictures.sheet(outputs[-1])
     data |= {"epochs": epochs, "runs": rows}
@@ -266,6 +272,12 @@ def film(
     names = " and ".join(runs)
     description = f"The {count} images as {names} give them back in epoch {epochs[-1]}."
     return Instrument("film", data, pictures.png(still, 9), description, most=300_000)
+
+
+def _differences(values):
+    """Whole numbers (E, ...) as packed differences from epoch to epoch, (all others, E)."""
+    rows = values.flatten(1).T
+    return pack(rows.diff(dim=1, prepend=torch.zeros(len(rows), 1)))
 
 
 def flipbook(

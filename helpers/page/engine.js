@@ -122,18 +122,10 @@ const LAYERS = {
     }),
 
   // What is kept on the way: the code, and what a U-Net hands across.
-  Code(_, x, kept) {
-    kept.code = x.values;
-    return x;
-  },
-  Keep(_, x, kept) {
-    kept.across = x;
-    return x;
-  },
-  Concatenate(_, x, { across }) {
-    const values = new Float32Array(x.values.length + across.values.length);
-    values.set(x.values);
-    values.set(across.values, x.values.length);
+  Code: (_, x, kept) => Object.assign(kept, { code: x.values }) && x,
+  Keep: (_, x, kept) => Object.assign(kept, { across: x }) && x,
+  Concatenate: (_, x, { across }) => {
+    const values = Float32Array.from([...x.values, ...across.values]);
     return { ...x, values, channels: x.channels + across.channels };
   },
 };
@@ -173,13 +165,11 @@ function salt_and_pepper(image, p, random) {
   });
 }
 
-function gaussian(image, std, random) {
-  return Float32Array.from(image, value => {
-    const radius = Math.sqrt(-2 * Math.log(1 - random())); // Box and Muller 1958
-    const normal = radius * Math.cos(2 * Math.PI * random());
-    return Math.min(1, Math.max(0, value + std * normal));
-  });
-}
+// A standard normal number (Box and Muller 1958).
+const normal = random => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+const gaussian = (image, std, random) =>
+  Float32Array.from(image, value => Math.min(1, Math.max(0, value + std * normal(random))));
 
 // ---- measures ----
 const total = (image, term) => image.reduce((sum, value, p) => sum + term(value, p), 0);

@@ -5,8 +5,7 @@ const pixels = rows * columns;
 const SIDE = 240;
 const ACROSS = Math.ceil(Math.sqrt((labels.length * rows) / columns));
 const most = Math.max(...runs.flatMap(({ errors }) => errors), 1e-9);
-let timer = null;
-let thumbnails;
+let [timer, thumbnails] = [null];
 const tile = element('canvas');
 
 function draw() {
@@ -35,21 +34,17 @@ function draw_sheet({ sheet: pen, outputs }, at) {
 
 function draw_codes({ map: pen, codes, plane }, at) {
   wipe(pen, SIDE);
-  pen.strokeRect(16, 4, SIDE - 20, SIDE - 20);
-  pen.font = '12px system-ui, sans-serif';
-  pen.fillText(`z${plane[0] + 1}`, SIDE / 2, SIDE - 3);
-  pen.fillText(`z${plane[1] + 1}`, 1, SIDE / 2);
+  pen.fillText(`z${plane[0] + 1}`, SIDE / 2, SIDE - 4);
+  pen.fillText(`z${plane[1] + 1}`, 4, SIDE / 2);
   const place = (_, n) => {
-    const k = 2 * (at * labels.length + n);
-    const [right, up] = [codes[k] / 4095, codes[k + 1] / 4095];
+    const [right, up] = [2 * n, 2 * n + 1].map(i => codes[i * epochs.length + at] / 4095);
     return [26 + (SIDE - 40) * right, 14 + (SIDE - 40) * (1 - up)];
   };
   scatter(pen, labels.map(place), thumbnails);
 }
 
 function draw_errors({ curve: pen, errors }, at) {
-  wipe(pen, SIDE);
-  pen.font = '12px system-ui, sans-serif';
+  wipe(pen, SIDE, 96);
   const last = epochs[epochs.length - 1];
   const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
   const y = error => 74 - (56 * error) / most;
@@ -77,10 +72,10 @@ function next() {
   else draw();
 }
 
-async function unroll(text, across, step) {
-  const numbers = await unpack(text); // differences: each is added to the one `step` before it
-  for (let i = 0; i < numbers.length; i++)
-    if (i >= step && (!across || i % across)) numbers[i] += numbers[i - step];
+// Numbers from their differences from epoch to epoch: (anything, epochs).
+async function unroll(text) {
+  const numbers = await unpack(text);
+  for (let i = 0; i < numbers.length; i++) if (i % epochs.length) numbers[i] += numbers[i - 1];
   return numbers;
 }
 
@@ -88,8 +83,8 @@ async function start() {
   const images = await unpack_images(data.images, pixels);
   thumbnails = images.map(image => paint(element('canvas'), image));
   for (const one of runs) {
-    one.outputs = await unroll(one.outputs, epochs.length, 1);
-    one.codes = one.codes && (await unroll(one.codes, 0, 2 * labels.length));
+    one.outputs = await unroll(one.outputs);
+    one.codes = one.codes && (await unroll(one.codes));
     const [sheet, map, curve] = ['outputs', 'codes', 'errors'].map(what =>
       labelled(`${what} of ${one.name}`, SIDE, { className: what === 'outputs' ? 'pixels' : '' }),
     );
@@ -102,7 +97,6 @@ async function start() {
     $('runs').append(element('figure', { className: 'stack' }, shown));
   }
   $('epoch').max = epochs.length - 1;
-  $('help').textContent = 'Move the slider, also with the arrow keys, or press play.';
   on('epoch', 'input', () => play(false));
   on('play', 'click', () => {
     if (!timer && $('epoch').value === $('epoch').max) $('epoch').value = 0;

@@ -1,20 +1,13 @@
 // A map of the codes with a cursor, what is decoded there, and the areas of the nearest images.
 const { codes, labels, bounds, letters } = data;
-const [rows, columns] = data.shape;
-const d = bounds.length;
-let decoder;
-let images; // one array of pixels each
-let thumbnails;
+const [d, [rows, columns]] = [bounds.length, data.shape];
+let [decoder, images, thumbnails] = []; // images: one array of pixels each
 
 const decode = code => run(decoder, code).outputs;
 const nearest_image = picture => nearest(picture, images, letters);
 
 // ---- where things are: SIDE x SIDE pixels; the plane in it, with room for axes and labels ----
-const SIDE = 420;
-const LEFT = 26;
-const TOP = 14;
-const PLANE = 380;
-const CELLS = 128;
+const [SIDE, LEFT, TOP, PLANE, CELLS] = [420, 26, 14, 380, 128];
 const code = [...data.start];
 let [right, up] = data.dimensions;
 const width_of = i => bounds[i][1] - bounds[i][0];
@@ -31,8 +24,7 @@ const cells = {
   index: new Int16Array(CELLS * CELLS).fill(-1),
   far: new Float32Array(CELLS * CELLS),
 };
-let running = false;
-let again = false;
+let [running, again] = [false, false];
 
 function inside(last, far, row, column, side) {
   const here = row * CELLS + column;
@@ -123,31 +115,54 @@ function draw_back() {
     back.fillText(bounds[i][1], PLANE / 2 - 18, 0);
     back.restore();
   }
-  Object.assign(back, { font: `${15 * zoom}px ui-monospace, monospace`, textAlign: 'left' });
-  codes.forEach((point, n) => {
-    const [left, top] = [x(point[right]), y(point[up])];
-    if (letters) mark(labels[n], left, top, zoom);
-    else back.drawImage(thumbnails[n], left - 11, top - 11, 22, (22 * rows) / columns);
-  });
+  const places = codes.map(point => [x(point[right]), y(point[up])]);
+  scatter(back, places, thumbnails, 14 * zoom);
 }
 
-function mark(label, left, top, zoom) {
-  back.fillStyle = colour.point;
-  back.beginPath();
-  back.arc(left, top, 3, 0, 7);
-  back.fill();
-  back.fillStyle = colour.ink;
-  const room = SIDE - back.measureText(label).width;
-  back.fillText(label, Math.min(left + 4, room), top < TOP + 9 ? top + 12 * zoom : top - 3);
+// ---- the clouds of a variational autoencoder: mu and sigma of the chosen image, and draws ----
+let chosen = nearest(data.start, codes, false).index;
+let [draws, seed] = [[], 0]; // codes
+
+function draw_cloud() {
+  const [mu, sigma] = [codes[chosen], data.sigmas[chosen]];
+  const [wide, high] = [right, up].map(i => (2 * PLANE * sigma[i]) / width_of(i));
+  Object.assign(front, { strokeStyle: colour.point, fillStyle: colour.point, lineWidth: 2 });
+  front.save();
+  front.beginPath();
+  front.rect(LEFT, TOP, PLANE, PLANE);
+  front.clip();
+  front.beginPath();
+  front.ellipse(x(mu[right]), y(mu[up]), wide, high, 0, 0, 7);
+  front.stroke();
+  for (const z of draws) front.fillRect(x(z[right]) - 3, y(z[up]) - 3, 6, 6);
+  front.restore();
+}
+
+function draw_eight(mu, sigma, from) {
+  const random = generator(++seed);
+  draws = Array.from({ length: 8 }, () => mu.map((m, i) => m + sigma[i] * normal(random)));
+  const pictures = draws.map((z, n) => {
+    const picture = decode(z);
+    const name = labels[nearest_image(picture).index];
+    return paint(labelled(`draw ${n + 1}, nearest ${name}`, 50, { className: 'pixels' }), picture);
+  });
+  $('draws').replaceChildren(...pictures);
+  $('drawn').textContent = `Eight draws from ${from}, squares on the map.`;
+  draw();
+}
+
+function choose_image(index) {
+  chosen = index;
+  draws = [];
+  $('draws').replaceChildren();
+  $('drawn').textContent = `The ellipse is the cloud of ${labels[index]}: two sigma around mu.`;
 }
 
 // ---- one move: the map with its cursor, the decoded image, the nearest one, the words ----
 function words({ index, distance }) {
-  const name = labels[index];
-  if (!letters) {
-    const how_far = `at a distance of ${distance.toFixed(3)} (root mean square of a pixel)`;
-    return `The nearest of the set is ${name}, ${how_far}.`;
-  }
+  const [name, far] = [labels[index], distance.toFixed(3)];
+  if (!letters)
+    return `The nearest of the set is ${name}, at ${far} (root mean square of a pixel).`;
   if (!distance) return `This is the letter ${name}.`;
   const differs = `differs in ${plural(distance, 'pixel')} (cut at 0.5)`;
   return `Not a letter of the set: the nearest one, ${name}, ${differs}.`;
@@ -161,6 +176,7 @@ function draw() {
     draw_back();
   }
   front.drawImage(back.canvas, 0, 0, SIDE, SIDE);
+  if (data.sigmas) draw_cloud();
   cross(front, x(code[right]), y(code[up]));
   paint($('decoded'), picture);
   paint($('nearest'), images[found.index]);
@@ -172,19 +188,14 @@ function draw() {
     $('map').setAttribute(`aria-value${name}`, value);
 }
 
+// changes: {dimension: value, ...}
 function go(changes) {
-  // {dimension: value, ...}
   for (const [i, value] of Object.entries(changes)) code[i] = clamp(value, ...bounds[i]);
   $('images').value = ''; // the code is that of an image no more
   draw();
 }
 
-function jump(to) {
-  go(to);
-  if (d > 2) show(); // the held dimensions have moved too
-}
-
-const step = i => width_of(i) / 100;
+const step = i => data.steps[i];
 
 // ---- mouse and touch, keys, lists and sliders ----
 function follow([across, down]) {
@@ -197,7 +208,7 @@ function press(event) {
   const ways = { ArrowLeft: [right, -1], ArrowRight: [right, 1], ArrowDown: [up, -1] };
   Object.assign(ways, { ArrowUp: [up, 1], PageDown: [up, -10], PageUp: [up, 10] });
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.key === 'Home') jump(data.start);
+  if (event.key === 'Home') show(data.start);
   else if (event.key in ways) {
     const [i, steps] = ways[event.key];
     go({ [i]: code[i] + steps * step(i) * (event.shiftKey ? 10 : 1) });
@@ -206,28 +217,25 @@ function press(event) {
 }
 
 function held_slider([min, max], i) {
-  const text = element('span');
+  const told = () => ` z${i + 1} (code, no unit): ${code[i].toFixed(2)}`;
+  const text = element('span', { textContent: told() });
   const input = element('input', { type: 'range', min, max, step: step(i), value: code[i] });
   input.dataset.lmSuppressShortcuts = 'true';
-  const say = () => {
-    text.textContent = ` z${i + 1} (code, no unit): ${code[i].toFixed(2)}`;
-  };
   input.addEventListener('input', () => {
     go({ [i]: input.value * 1 });
-    say();
+    text.textContent = told();
     basins();
   });
-  say();
   return element('label', {}, [input, text]);
 }
 
 // Everything: at the start, for another plane, and for other values of the dimensions held.
-function show() {
+function show(to = []) {
+  draw_back();
+  go(to);
   const held = bounds.map(held_slider).filter((_, i) => i !== right && i !== up);
   $('held').replaceChildren(...held);
   basins();
-  draw_back();
-  draw();
 }
 
 function choose() {
@@ -242,34 +250,38 @@ async function start() {
   images = await unpack_images(data.images, rows * columns);
   thumbnails = images.map(image => paint(element('canvas'), image));
   fill($('images'), labels);
-  $('images').prepend(new Option('choose', ''));
+  $('images').prepend(element('option', { text: 'choose', value: '', disabled: true }));
   $('images').value = '';
-  const names = bounds.map((_, i) => `z${i + 1}`);
   for (const [id, value] of Object.entries({ right, up })) {
-    fill($(id), names);
+    fill(
+      $(id),
+      bounds.map((_, i) => `z${i + 1}`),
+    );
     $(id).value = value;
     $(id).addEventListener('change', choose);
   }
   $('plane').hidden = d === 2;
-  const [which, grey] = letters
-    ? ['letter', 'On grey ground it is not exactly that letter.']
-    : ['image', 'The greyer the ground, the further it is (full grey: 0.2 or more).'];
-  $('legend').textContent =
-    `Lines part the areas where another ${which} is nearest to the decoded one; the area of the ` +
-    `cursor's is blue. ${grey} Drag the cursor, or click the map and use the arrow keys (with ` +
-    'Shift: ten steps; Home: back).';
   on_pointer($('map'), follow, follow);
   on('map', 'keydown', press);
   on('images', 'change', ({ target }) => {
-    const chosen = target.value;
-    if (chosen === '') return;
-    jump(codes[chosen]);
-    target.value = chosen;
+    const { value } = target;
+    choose_image(value * 1);
+    show(codes[value]);
+    target.value = value;
   });
+  $('cloud').hidden = !data.sigmas;
+  choose_image(chosen);
+  const cloud = () => [codes[chosen], data.sigmas[chosen], `the cloud of ${labels[chosen]}`];
+  on('from_cloud', 'click', () => draw_eight(...cloud()));
+  const all = value => code.map(() => value);
+  on('from_prior', 'click', () => draw_eight(all(0), all(1), 'the prior'));
 }
 
-function redraw() {
-  draw_back();
-  draw();
-}
-const ready = live(start, () => (area < 0 ? show() : redraw()));
+const shared = {
+  state: () => code.map(value => value.toFixed(3)).join(),
+  restore(text) {
+    const to = text.split(',').map(Number);
+    if (to.length === d && to.every(Number.isFinite)) go(to);
+  },
+};
+const ready = live(start, show, shared);

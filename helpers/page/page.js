@@ -86,16 +86,31 @@ function theme() {
   );
 }
 
+// A view can be shared: the address of a web page says which of its instruments, and its state.
+// In JupyterLab the address is not ours.
+function share({ state, restore }) {
+  if (!frameElement || host.dataset.jpThemeLight) return;
+  const view = `#view-${[...host.querySelectorAll('iframe')].indexOf(frameElement)}=`;
+  $('share').hidden = false;
+  on('link', 'click', () => {
+    parent.location.hash = view + state();
+    $('shared').textContent = 'The address of this page now opens this view.';
+  });
+  if (!parent.location.hash.startsWith(view)) return;
+  restore(parent.location.hash.slice(view.length));
+  frameElement.scrollIntoView();
+}
+
 // Starts an instrument: `start` makes it, `redraw` draws it, also when the colours change.
-async function live(start, redraw) {
+async function live(start, redraw, shared = null) {
   if (!window.DecompressionStream) {
-    const newer = 'Chrome 80, Firefox 113, Safari 16.4 or later';
-    $('where').textContent = `This needs a newer browser (${newer}).`;
+    $('where').textContent = 'This needs a newer browser: Chrome 80, Firefox 113, Safari 16.4.';
     return;
   }
   try {
     theme();
     await start();
+    if (shared) share(shared);
     redraw();
   } catch (error) {
     $('where').textContent = `This has failed: ${error}`;
@@ -128,18 +143,21 @@ function cross(pen, left, top) {
 }
 
 // Labels, or small pictures, at their places [left, top].
-function scatter(pen, places, thumbnails) {
-  Object.assign(pen, { fillStyle: colour.ink, font: '12px ui-monospace, monospace' });
+function scatter(pen, places, thumbnails, size = 12) {
+  const [rows, columns] = data.shape;
+  Object.assign(pen, { fillStyle: colour.ink, font: `${size}px ui-monospace, monospace` });
   Object.assign(pen, { textAlign: 'center', textBaseline: 'middle' });
+  const high = (20 * rows) / columns;
   for (const [n, [left, top]] of places.entries())
     if (data.letters) pen.fillText(data.labels[n], left, top);
-    else pen.drawImage(thumbnails[n], left - 9, top - 9, 18, 18);
+    else pen.drawImage(thumbnails[n], left - 10, top - high / 2, 20, high);
   Object.assign(pen, { textAlign: 'start', textBaseline: 'alphabetic' });
 }
 
-// An empty picture, SIDE x SIDE.
-function wipe(pen, side) {
+// An empty picture, with a frame.
+function wipe(pen, width, height = width) {
   Object.assign(pen, { fillStyle: colour.paper, strokeStyle: colour.line, lineWidth: 1 });
-  pen.fillRect(0, 0, side, side);
-  pen.fillStyle = colour.ink;
+  pen.fillRect(0, 0, width, height);
+  pen.strokeRect(0, 0, width, height);
+  Object.assign(pen, { fillStyle: colour.ink, font: '12px system-ui, sans-serif' });
 }

@@ -6,14 +6,9 @@ const SIDE = letters ? 40 : 10; // of a pixel of the drawing
 const MAP = 180;
 const pad = sharp($('pad'), SIDE * columns, SIDE * rows);
 $('pad').style.width = `${SIDE * columns}px`;
-let images; // one array of pixels each
-let classifier;
-let drawing;
-let chosen = data.start;
-let seed = 1;
-let level = data.level ?? 0;
+let [images, classifier, drawing, panels] = []; // panels: name -> { picture, caption, map }
+let [chosen, seed, level] = [data.start, 1, data.level ?? 0];
 let cursor = [Math.floor(rows / 2), Math.floor(columns / 2)];
-let panels; // name -> { picture, caption, map }
 
 // What is shown: name -> pixels, the network's code and score.
 function results() {
@@ -31,19 +26,17 @@ function results() {
     found[name] = { pixels: outputs, code };
     if (threshold === null) continue;
     const score = mean_squared_error(outputs, noisy);
+    const [told, limit] = [score, threshold].map(value => value.toFixed(3));
     const verdict = score > threshold ? 'an outlier' : 'not an outlier';
-    const limit = `threshold ${threshold.toFixed(3)}`;
-    found[name].note = `outlier score ${score.toFixed(3)}, ${limit}: ${verdict}`;
+    found[name].note = `outlier score ${told}, threshold ${limit}: ${verdict}`;
   }
   return { noisy, found };
 }
 
 function measure({ pixels, note }) {
-  const parts = [];
   const meant = letters && noisy_level ? images[chosen] : drawing;
-  const decibels = psnr(pixels, meant);
-  if (letters) parts.push(plural(pixel_errors(pixels, meant), 'wrong pixel'));
-  else parts.push(decibels < Infinity ? `PSNR ${decibels.toFixed(1)} dB` : 'the drawing itself');
+  const wrong = plural(pixel_errors(pixels, meant), 'wrong pixel');
+  const parts = [letters ? wrong : `PSNR ${psnr(pixels, meant).toFixed(1)} dB`];
   if (classifier) {
     const shares = [...run(classifier, pixels, data.shape).outputs];
     const digit = shares.indexOf(Math.max(...shares));
@@ -91,7 +84,6 @@ function draw_map({ pen, codes, bounds, plane, canvas }, code) {
       return 12 + (MAP - 24) * (axis ? 1 - share : share);
     });
   wipe(pen, MAP);
-  pen.strokeRect(0, 0, MAP, MAP);
   scatter(pen, codes.map(place));
   cross(pen, ...place(code));
   const at = plane.map(i => `z${i + 1} = ${code[i].toFixed(2)}`).join(', ');
@@ -99,9 +91,8 @@ function draw_map({ pen, codes, bounds, plane, canvas }, code) {
 }
 
 function draw_posterior(shares) {
-  const [width, height] = [20 * shares.length, 110];
-  const pen = sharp($('posterior'), width, height);
-  $('posterior').style.width = `${width}px`;
+  const pen = sharp($('posterior'), 20 * shares.length, 110);
+  $('posterior').style.width = `${20 * shares.length}px`;
   Object.assign(pen, { font: '11px ui-monospace, monospace', textAlign: 'center' });
   shares.forEach((share, n) => {
     pen.fillStyle = colour.point;
@@ -109,9 +100,8 @@ function draw_posterior(shares) {
     pen.fillStyle = colour.ink;
     pen.fillText(labels[n].slice(0, 3), 20 * n + 10, 105);
   });
-  const order = shares.map((share, n) => [share, labels[n]]).sort((a, b) => b[0] - a[0]);
-  const first = order.slice(0, 3).map(([share, label]) => `${label} ${share.toFixed(2)}`);
-  const text = `Most probable: ${first.join(', ')}`;
+  const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, 3);
+  const text = `Most probable: ${order.map(n => `${labels[n]} ${shares[n].toFixed(2)}`).join(', ')}`;
   $('posterior').setAttribute('aria-label', text);
   return text;
 }
@@ -165,10 +155,8 @@ function press(event) {
     const way = ways[event.key];
     cursor = cursor.map((from, axis) => clamp(from + way[axis], 0, [rows, columns][axis] - 1));
     if (event.shiftKey) touch(cursor, letters ? 1 : null);
-    else {
-      draw_pad();
-      $('where').textContent = say_place();
-    }
+    else $('where').textContent = say_place();
+    draw_pad();
   } else if (event.key === 'Enter' || event.key === ' ') touch(cursor);
   else if (event.key === 'Delete') clear();
   else return;
@@ -217,10 +205,6 @@ async function start() {
   panels = Object.fromEntries(
     Object.keys(results().found).map(name => [name, panel(name, maps[name])]),
   );
-  const marks = letters ? 'flips a pixel' : 'draws';
-  $('help').textContent =
-    `Draw with the mouse or a finger. Or with keys: arrows walk, Enter or the space bar ${marks}, ` +
-    'an arrow with Shift walks and draws, Delete clears.';
   on_pointer($('pad'), shares => touch(place_of(shares)), drag);
   on('pad', 'keydown', press);
   on('images', 'change', ({ target }) => choose(target.value * 1));
@@ -235,4 +219,19 @@ async function start() {
   });
 }
 
-const ready = live(start, () => update());
+// A digit of 16 for the grey of each pixel.
+const shared = {
+  state: () => {
+    const greys = [...drawing].map(value => Math.round(15 * value).toString(16));
+    return [chosen, level, seed, greys.join('')].join();
+  },
+  restore(text) {
+    const [index, share, draw, greys] = text.split(',');
+    if (!(index in images) || !/^[0-9a-f]+$/.test(greys) || greys.length !== rows * columns) return;
+    [chosen, seed, $('level').value] = [index * 1, draw * 1, share];
+    if (noisy_level) set_level();
+    drawing = Float32Array.from(greys, grey => parseInt(grey, 16) / 15);
+    $('images').value = chosen;
+  },
+};
+const ready = live(start, () => update(), shared);

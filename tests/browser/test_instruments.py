@@ -265,6 +265,27 @@ def test_a_digit_is_drawn_with_the_mouse_and_with_keys_and_erased(open_instrumen
     assert "PSNR" in frame.locator("#panels figcaption").nth(1).inner_text()
 
 
+def test_a_sketch_is_shared_by_the_address(open_instrument):
+    _, pad = letters_pad(level=0.1)
+    frame = open_instrument(pad)
+    frame.locator("#images").select_option(label="q")
+    frame.locator("#pad").click(position={"x": 5, "y": 5})
+    frame.get_by_role("button", name="new draw").click()
+    drawn, told = pixels(frame), frame.locator("#panels").inner_text()
+    frame.get_by_role("button", name="link to this view").press("Enter")
+    assert "#view-0=" in frame.page.url
+    frame.page.reload()
+    frame = frame.page.frames[1]
+    frame.evaluate("ready")
+    assert torch.equal(pixels(frame), drawn)
+    assert frame.locator("#panels").inner_text() == told
+    assert frame.locator("#images").evaluate("list => list.selectedOptions[0].label") == "q"
+    frame.page.goto(frame.page.url.split("#")[0] + "?#view-0=99,0.1,1,zz")
+    frame = frame.page.frames[1]
+    frame.evaluate("ready")
+    assert torch.equal(pixels(frame), LETTERS[0, 0])
+
+
 def test_a_film_shows_what_was_measured(open_instrument):
     runs, film = letters_film()
     frame = open_instrument(film)
@@ -280,9 +301,7 @@ def test_a_film_shows_what_was_measured(open_instrument):
             code = "([run, at]) => [...runs[run].outputs].filter((_, i) => i % 12 === at)"
             shown = torch.tensor(frame.evaluate(code, [number, at])).reshape(LETTERS.shape) / 15
             assert float((shown - outputs[at]).abs().max()) <= 1 / 30 + 1e-6
-            places = frame.evaluate(
-                "([run, at]) => [...runs[run].codes.slice(64 * at, 64 * at + 64)]", [number, at]
-            )
+            places = frame.evaluate(code.replace("outputs", "codes"), [number, at])
             low, high = codes.amin(dim=(0, 1)), codes.amax(dim=(0, 1))
             exact = (codes[at] - low) / (high - low)
             assert float((torch.tensor(places).reshape(32, 2) / 4095 - exact).abs().max()) < 2e-4

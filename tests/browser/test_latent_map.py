@@ -138,10 +138,10 @@ def test_keys(open_instrument):
         assert numbers(frame) == expected, key
     for _ in range(12):
         press("Shift+ArrowRight")
-    assert numbers(frame) == [1, 0.5]  # it stops at the edge
+    assert numbers(frame) == [1.08, 0.5]  # it stops at the edge, a little past the codes
     label = frame.get_by_role("slider", name="Cursor on the map of the codes")
-    assert label.get_attribute("aria-valuenow") == "1.00"
-    assert label.get_attribute("aria-valuemin") == "0"
+    assert label.get_attribute("aria-valuenow") == "1.08"
+    assert label.get_attribute("aria-valuemin") == "-0.08"
 
 
 def test_mouse(open_instrument):
@@ -151,7 +151,8 @@ def test_mouse(open_instrument):
     scale = box["width"] / 420
 
     def at(z1, z2):
-        return box["x"] + scale * (26 + 380 * z1), box["y"] + scale * (14 + 380 * (1 - z2))
+        right, down = (z1 + 0.08) / 1.16, (1.08 - z2) / 1.16
+        return box["x"] + scale * (26 + 380 * right), box["y"] + scale * (14 + 380 * down)
 
     mouse.move(*at(0.25, 0.75))
     assert numbers(frame) != [0.25, 0.75]
@@ -160,7 +161,7 @@ def test_mouse(open_instrument):
     mouse.move(*at(0.6, 0.1))
     assert numbers(frame) == pytest.approx([0.6, 0.1], abs=0.01)
     mouse.move(box["x"] + 3000, box["y"] - 300)  # far outside: the edge
-    assert numbers(frame) == [1, 1]
+    assert numbers(frame) == [1.08, 1.08]
     mouse.up()
     mouse.move(*at(0.6, 0.1))
     mouse.click(*at(0.6, 0.1), button="right")
@@ -168,7 +169,7 @@ def test_mouse(open_instrument):
     mouse.down()  # a press that begins elsewhere is not for the map
     mouse.move(*at(0.6, 0.1))
     mouse.up()
-    assert numbers(frame) == [1, 1]
+    assert numbers(frame) == [1.08, 1.08]
 
 
 def test_touch_on_a_small_screen(open_instrument):
@@ -291,7 +292,7 @@ def test_the_basins_are_those_of_the_decoder(open_instrument):
     _, latent_map = make_map("letters")
     frame = open_instrument(latent_map)
     basins(frame)
-    side = (torch.arange(128) + 0.5) / 128
+    side = (torch.arange(128) + 0.5) / 128 * 1.16 - 0.08
     codes = torch.cartesian_prod(side.flip(0), side).flip(1)  # rows from the top
     pixels = decode_packed(latent_map.data["decoder"], codes.double())
     distances = torch.cdist((pixels > 0.5).float(), LETTERS.flatten(1), p=1)  # (cells, letters)
@@ -304,6 +305,79 @@ def test_the_basins_are_those_of_the_decoder(open_instrument):
     assert right.float().mean() > 0.998  # a thin strip inside of a coarse cell may be missed
     assert (ground == (least > 0).float()).float().mean() > 0.998
     assert len(found.unique()) > 5
+
+
+def test_the_area_of_the_cursors_letter_is_blue(open_instrument):
+    _, latent_map = make_map("letters")
+    frame = open_instrument(latent_map)
+    basins(frame)
+    code = """() => {
+        const picture = ground.getImageData(0, 0, CELLS, CELLS).data, seen = [0, 0];
+        for (let i = 0; i < CELLS * CELLS; i++) {
+            const blue = picture[4 * i + 2] - picture[4 * i] > 20;
+            if (blue) seen[Number(cells.index[i] === area)]++;
+        }
+        return [area, ...seen];
+    }"""
+    for letter in ("a", "q"):
+        frame.locator("#images").select_option(label=letter)
+        area, others, own = frame.evaluate(code)
+        with torch.no_grad():
+            pixels = torch.sigmoid(make_map("letters")[0](LETTERS[LABELS.index(letter)][None]))
+        assert area == int(evaluation.nearest(pixels, LETTERS)[1])
+        assert own > 50 and others == 0
+
+
+def test_clouds_of_a_vae(open_instrument):
+    model, latent_map = make_map("3")
+    frame = open_instrument(latent_map)
+    with torch.no_grad():
+        mu, logvar = model.encode(EMOJI)
+    sigma = torch.exp(0.5 * logvar)
+    frame.locator("#images").select_option(index=5)
+    assert f"The ellipse is the cloud of {NAMES[4]}" in frame.locator("#drawn").inner_text()
+    draws = {}
+    for button, (mean, spread) in {
+        "from its cloud": (mu[4], sigma[4]),
+        "from the prior": (torch.zeros(3), torch.ones(3)),
+    }.items():
+        for _ in range(2):
+            frame.get_by_role("button", name=button).press("Enter")
+        assert frame.locator("#draws canvas").count() == 8
+        assert frame.locator("#draws canvas").first.get_attribute("aria-label").startswith("draw 1")
+        many = []
+        for _ in range(50):  # 400 draws
+            frame.get_by_role("button", name=button).click()
+            many += frame.evaluate("draws")
+        shares = (torch.tensor(many) - mean) / spread
+        assert float(shares.mean(dim=0).abs().max()) < 0.2
+        assert torch.allclose(shares.std(dim=0), torch.ones(3), atol=0.15)
+        draws[button] = frame.evaluate("draws.map(z => [...decode(z)])")
+        exact = torch.sigmoid(model.decode(torch.tensor(frame.evaluate("draws")))).flatten(1)
+        found = torch.tensor(draws[button])
+        assert float((found - exact).abs().mean()) < 0.02  # a draw may lie far off the map
+    assert draws["from its cloud"] != draws["from the prior"]
+    assert make_map("letters")[1].data["sigmas"] is None
+
+
+def test_a_view_is_shared_by_the_address(open_instrument):
+    _, latent_map = make_map("letters")
+    frame = open_instrument(latent_map)
+    frame.locator("#map").focus()
+    frame.page.keyboard.press("Shift+ArrowRight")
+    there = numbers(frame)
+    frame.get_by_role("button", name="link to this view").press("Enter")
+    assert frame.page.url.endswith(f"#view-0={there[0]:.3f},{there[1]:.3f}")
+    frame.page.reload()
+    frame = frame.page.frames[1]
+    frame.evaluate("ready")
+    assert numbers(frame) == there
+    for wrong in ("view-0=1,2,3", "view-0=a,b", "view-1=0.1,0.1", "section"):
+        frame.page.goto(frame.page.url.split("#")[0] + f"?#{wrong}")
+        frame.page.reload()
+        frame = frame.page.frames[1]
+        frame.evaluate("ready")
+        assert numbers(frame) == pytest.approx(latent_map.data["start"], abs=0.005)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
