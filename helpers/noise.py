@@ -44,8 +44,6 @@ def gaussian(
 def _draw(random, images, generator):
     """Random numbers for all pixels; 16 bits are too coarse for them (p = 0.001 became 0.003)."""
     if not images.is_floating_point():
-        raise TypeError(
-            f"images: expected values in [0, 1], got {images.dtype}; try .float() / 255"
-        )
+        raise TypeError(f"images: expected floating point in [0, 1], got {images.dtype}")
     dtype = torch.promote_types(images.dtype, torch.float32)
     return random(images.shape, generator=generator, dtype=dtype, device=images.device)
