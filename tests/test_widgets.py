@@ -104,7 +104,7 @@ def test_moves_make_no_new_widgets_and_leave_the_global_generator_alone(model, n
     count = lambda self, *args, **kw: made.append(self) or init(self, *args, **kw)  # noqa: E731
     monkeypatch.setattr(ipywidgets.Widget, "__init__", count)
     layout, state, random = explorer.picture.layout, torch.get_rng_state(), np.random.default_rng(0)
-    for _ in range(25):
+    for _ in range(8):
         for control in explorer.controls:
             if isinstance(control, ipywidgets.Button):
                 control.click()
