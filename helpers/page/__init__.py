@@ -46,10 +46,19 @@ class Instrument:
         names = ("page", self.name) if self.name == "flipbook" else ("engine", "page", self.name)
         scripts = "\n".join(_read(f"{name}.js") for name in names)
         parts = {"TITLE": self.title, "BODY": _read(f"{self.name}.html"), "SCRIPTS": scripts}
+        parts["NOTE"] = f"<p>{self.note}</p>" if self.note else ""
         page = _read("instrument.html")
         for name, part in parts.items():
             page = page.replace(f"/*{name}*/", part)
         return page.replace("/*DATA*/null", text)
+
+    @property
+    def note(self) -> str:
+        """How far the page is from Python."""
+        networks = [self.data, *self.data.get("models", ())]
+        error = max(network.get("error", 0.0) for network in networks)
+        told = f"a pixel differs from that in Python by at most {error:.3f}, as measured"
+        return f"The weights of its networks are rounded: {told}." if error else ""
 
     @property
     def title(self) -> str:
