@@ -263,7 +263,7 @@ def test_bound_and_baselines_stand_beside_the_networks(open_instrument):
     frame.locator("#pad").focus()
     frame.page.keyboard.press("Enter")
     assert "1 wrong pixel" in first.inner_text().split("\n")  # against the chosen letter
-    assert "Most probable: a 1.00" in where(frame)
+    assert "Most likely: a 1.00" in where(frame)
     frame.locator("#level").focus()
     frame.page.keyboard.press("End")
     assert "p (probability) 1.00" in frame.locator("#amount").inner_text()
