@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import re
 import zlib
 from itertools import pairwise
@@ -11,9 +12,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
-from helpers import page
+from helpers import page, widgets
 from helpers.data import load_emoji, load_letters
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 from helpers.page import packing
@@ -342,3 +344,44 @@ def test_a_film_tells_the_wrong_pixels_of_every_epoch():
         "codes"
         not in page.film(LETTERS, LABELS, (0, 1), {"a": (outputs[:2], None)}).data["runs"][0]
     )
+
+
+def frames_of(*controls, draw=lambda *values: (Image.new("RGB", (40, 30), "red"), str(values))):
+    """What is in the flipbook of an explorer, or None."""
+    text = widgets.explorer(controls, draw)._repr_mimebundle_().get("text/html")
+    inside = text and html.unescape(re.search(r'srcdoc="(.+?)"', text, re.DOTALL)[1])
+    return inside and json.loads(re.search(r"const data = (.+);\n", inside)[1])
+
+
+def test_a_flipbook_follows_the_first_slider_of_numbers():
+    choice, again = widgets.choice("letter", ["a", "b", "c"], 1), widgets.button("again")
+    count = widgets.slider("flips (count)", 0, 35, 4, step=1)
+    share = widgets.slider("t (share)", 0.0, 1.0, 0.37, 0.01)
+    assert frames_of(again) is None
+    book = frames_of(choice, again)
+    assert book["values"] == ["a", "b", "c"] and book["start"] == 1
+    book = frames_of(choice, count)
+    assert len(book["values"]) == len(book["frames"]) == 21 and book["name"] == "flips (count)"
+    assert book["values"][book["start"]] == "4" and book["texts"][-1] == "(1, 35)"
+    book = frames_of(choice, count, share)
+    assert book["values"][:2] == ["0.00", "0.05"] and book["values"][book["start"]] == "0.37"
+    assert book["texts"][book["start"]] == "(1, 4, 0.37)" and len(book["values"]) == 21
+    few = widgets.slider("dimensions (count)", 1, 3, 3, step=1)
+    assert frames_of(few)["values"] == ["1", "2", "3"]
+
+
+def test_a_flipbook_shows_where_a_drawing_fails_and_what_it_takes_many_bytes_for():
+    def fails(n):
+        return (Image.new("RGB", (40, 30), "red"), "well") if n < 3 else 1 / 0
+
+    assert frames_of(widgets.slider("n (count)", 0, 3, 0, step=1), draw=fails)["texts"] == [
+        *["well"] * 3,
+        "ZeroDivisionError: division by zero",
+    ]
+
+    def noisy(n):
+        grey = np.random.default_rng(n).integers(0, 256, (300, 900, 3), dtype=np.uint8)
+        return Image.fromarray(grey), "noise"
+
+    book = frames_of(widgets.slider("n (count)", 0, 30, 0, step=1), draw=noisy)
+    assert book["size"][0] < book["width"] == 900 and len(book["frames"]) == 21
