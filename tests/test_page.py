@@ -2,22 +2,20 @@
 
 import base64
 import html
-import os
+import json
 import re
-import shutil
-import subprocess
 import zlib
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
-from helpers import page
+from helpers import page, widgets
 from helpers.data import load_emoji, load_letters
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 from helpers.page import packing
@@ -297,6 +295,7 @@ def test_a_sketchpad_states_its_errors_and_has_a_still_picture():
     made = pad(thresholds={"plain": 0.02}, start=3)
     (model,) = made.data["models"]
     assert 0 < model["error"] <= packing.MOST_ERROR
+    assert f"in Python by at most {model['error']:.3f}, as measured" in made.page()
     assert made.description == "The picture c, and what plain make of it."
     assert made.still.startswith(b"\x89PNG") and "Sketchpad" in repr(made)
 
@@ -347,21 +346,42 @@ def test_a_film_tells_the_wrong_pixels_of_every_epoch():
     )
 
 
-def test_the_scripts_are_as_the_linter_wants_them(tmp_path):
-    """And formatted, at most 100 characters a line, at most 900 lines of code."""
-    if not shutil.which("npm"):
-        assert not os.environ.get("CI"), "no npm found: it brings biome, which checks the scripts"
-        pytest.skip("no npm found")
-    root = Path(page.__file__).parents[2]
-    npm = ["npm", "install", "--silent", "--prefix", tmp_path, "@biomejs/biome@2.6.8"]
-    subprocess.run(npm, check=True)
-    biome = tmp_path / "node_modules" / ".bin" / "biome"
-    checked = subprocess.run(
-        [biome, "check", "--error-on-warnings", "helpers/page"], cwd=root, capture_output=True
-    )
-    assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
-    scripts = [file.read_text(encoding="utf-8") for file in page.FOLDER.glob("*.js")]
-    lines = [line for script in scripts for line in script.splitlines()]
-    code = [line for line in lines if not re.match(r"\s*(//.*)?$", line)]
-    assert len(scripts) >= 5 and len(code) <= 900
-    assert max(map(len, lines)) <= 100
+def frames_of(*controls, draw=lambda *values: (Image.new("RGB", (40, 30), "red"), str(values))):
+    """What is in the flipbook of an explorer, or None."""
+    text = widgets.explorer(controls, draw)._repr_mimebundle_().get("text/html")
+    inside = text and html.unescape(re.search(r'srcdoc="(.+?)"', text, re.DOTALL)[1])
+    return inside and json.loads(re.search(r"const data = (.+);\n", inside)[1])
+
+
+def test_a_flipbook_follows_the_first_slider_of_numbers():
+    choice, again = widgets.choice("letter", ["a", "b", "c"], 1), widgets.button("again")
+    count = widgets.slider("flips (count)", 0, 35, 4, step=1)
+    share = widgets.slider("t (share)", 0.0, 1.0, 0.37, 0.01)
+    assert frames_of(again) is None
+    book = frames_of(choice, again)
+    assert book["values"] == ["a", "b", "c"] and book["start"] == 1
+    book = frames_of(choice, count)
+    assert len(book["values"]) == len(book["frames"]) == 21 and book["name"] == "flips (count)"
+    assert book["values"][book["start"]] == "4" and book["texts"][-1] == "(1, 35)"
+    book = frames_of(choice, count, share)
+    assert book["values"][:2] == ["0.00", "0.05"] and book["values"][book["start"]] == "0.37"
+    assert book["texts"][book["start"]] == "(1, 4, 0.37)" and len(book["values"]) == 21
+    few = widgets.slider("dimensions (count)", 1, 3, 3, step=1)
+    assert frames_of(few)["values"] == ["1", "2", "3"]
+
+
+def test_a_flipbook_shows_where_a_drawing_fails_and_what_it_takes_many_bytes_for():
+    def fails(n):
+        return (Image.new("RGB", (40, 30), "red"), "well") if n < 3 else 1 / 0
+
+    assert frames_of(widgets.slider("n (count)", 0, 3, 0, step=1), draw=fails)["texts"] == [
+        *["well"] * 3,
+        "ZeroDivisionError: division by zero",
+    ]
+
+    def noisy(n):
+        grey = np.random.default_rng(n).integers(0, 256, (300, 900, 3), dtype=np.uint8)
+        return Image.fromarray(grey), "noise"
+
+    book = frames_of(widgets.slider("n (count)", 0, 30, 0, step=1), draw=noisy)
+    assert book["size"][0] < book["width"] == 900 and len(book["frames"]) == 21

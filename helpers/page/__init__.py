@@ -46,10 +46,19 @@ class Instrument:
         names = ("page", self.name) if self.name == "flipbook" else ("engine", "page", self.name)
         scripts = "\n".join(_read(f"{name}.js") for name in names)
         parts = {"TITLE": self.title, "BODY": _read(f"{self.name}.html"), "SCRIPTS": scripts}
+        parts["NOTE"] = f"<p>{self.note}</p>" if self.note else ""
         page = _read("instrument.html")
         for name, part in parts.items():
             page = page.replace(f"/*{name}*/", part)
         return page.replace("/*DATA*/null", text)
+
+    @property
+    def note(self) -> str:
+        """How far the page is from Python."""
+        networks = [self.data, *self.data.get("models", ())]
+        error = max(network.get("error", 0.0) for network in networks)
+        told = f"a pixel differs from that in Python by at most {error:.3f}, as measured"
+        return f"The weights of its networks are rounded: {told}." if error else ""
 
     @property
     def title(self) -> str:
@@ -130,7 +139,14 @@ def latent_map(
     steps = [round((high - low) / 100, 4) for low, high in bounds]
     ends = zip(bounds, steps, strict=True)  # it reaches a little past the codes
     bounds = [(round(low - 8 * step, 2), round(high + 8 * step, 2)) for (low, high), step in ends]
-    packed = pack_decoder(model.decoder, bounds)
+    reached, sigmas = bounds, None
+    if isinstance(model, VariationalAutoencoder):  # draws may lie off the map
+        sigmas = torch.exp(0.5 * model.encode(images)[1])
+        prior = torch.tensor([[-4.0], [4.0]]).expand(2, latent_dim)
+        spans = torch.tensor(bounds).T, prior, codes - 4 * sigmas, codes + 4 * sigmas
+        ends = torch.cat(spans)
+        reached = torch.stack([ends.amin(dim=0), ends.amax(dim=0)], dim=1).tolist()
+    packed = pack_decoder(model.decoder, reached)
 
     right, up = (int(dimension) - 1 for dimension in dimensions)
     plane = codes[:, [right, up]]
@@ -143,14 +159,12 @@ def latent_map(
         "codes": _rounded(codes),
         "bounds": bounds,
         "steps": steps,
-        "sigmas": None,
+        "sigmas": None if sigmas is None else _rounded(sigmas),
         "start": start,
         "dimensions": [right, up],
         "decoder": packed["layers"],
         "error": packed["error"],
     }
-    if isinstance(model, VariationalAutoencoder):
-        data["sigmas"] = _rounded(torch.exp(0.5 * model.encode(images)[1]))
     description = f"Map of the codes of {len(images)} images, and the image decoded at its cursor."
     png = pictures.png(still, compress_level=9)
     return Instrument("latent_map", data, png, f"{description} {text}", most=1_000_000)

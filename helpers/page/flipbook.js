@@ -22,7 +22,7 @@ async function start() {
   await Promise.all(images.map(image => image.decode()));
   Object.assign($('frame'), { max: frames.length - 1, value: data.start });
   $('help').textContent =
-    `${plural(frames.length, 'picture')} along one slider. Run the notebook to move all.`;
+    `${frames.length} pictures along one slider. Run the notebook to move all.`;
   on('frame', 'input', draw);
 }
 

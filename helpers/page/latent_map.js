@@ -235,7 +235,7 @@ function show(to = []) {
   go(to);
   const held = bounds.map(held_slider).filter((_, i) => i !== right && i !== up);
   $('held').replaceChildren(...held);
-  basins();
+  if (d > 2 || cells.index[0] < 0) basins();
 }
 
 function choose() {

@@ -100,8 +100,8 @@ function draw_posterior(shares) {
     pen.fillStyle = colour.ink;
     pen.fillText(labels[n].slice(0, 3), 20 * n + 10, 105);
   });
-  const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, 3);
-  const text = `Most probable: ${order.map(n => `${labels[n]} ${shares[n].toFixed(2)}`).join(', ')}`;
+  const first = [...shares.keys()].sort((a, b) => shares[b] - shares[a]).slice(0, 3);
+  const text = `Most likely: ${first.map(n => `${labels[n]} ${shares[n].toFixed(2)}`).join(', ')}`;
   $('posterior').setAttribute('aria-label', text);
   return text;
 }

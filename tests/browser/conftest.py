@@ -35,14 +35,20 @@ def browser(chromium_path):
 
 
 @pytest.fixture(scope="session")
-def serious_findings(tmp_path_factory):
+def node_modules(tmp_path_factory):
+    """The folder of what npm brings: axe-core checks accessibility, biome the scripts."""
+    folder = tmp_path_factory.mktemp("npm")
+    need(shutil.which("npm"), "no npm found: it brings axe-core and biome")
+    packages = ["axe-core@4.14.1", "@biomejs/biome@2.6.8"]
+    subprocess.run(["npm", "install", "--silent", "--prefix", folder, *packages], check=True)
+    return folder / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def serious_findings(node_modules):
     """A function from a frame of a page to what axe-core finds in it that is serious or
     critical."""
-    folder = tmp_path_factory.mktemp("axe")
-    need(shutil.which("npm"), "no npm found: it brings axe-core, which checks accessibility")
-    npm = ["npm", "install", "--silent", "--prefix", folder, "axe-core@4.14.1"]
-    subprocess.run(npm, check=True)
-    axe = (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
+    axe = (node_modules / "axe-core/axe.min.js").read_text(encoding="utf-8")
 
     def findings(frame):
         frame.evaluate(axe)

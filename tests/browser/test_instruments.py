@@ -3,18 +3,24 @@
 With ``-s`` pytest also prints how long a key takes to change pixels.
 """
 
+import io
+import re
 import statistics
+import subprocess
 
+import numpy as np
 import pytest
 import torch
-from page import HOLD
+from page import HOLD, open_notebook
+from PIL import Image
 from test_page import lively
 from torch import nn
 
-from helpers import evaluation, page
+from helpers import evaluation, page, widgets
 from helpers.data import load_letters
 from helpers.models import Autoencoder, UNet
 
+ROOT = page.FOLDER.parents[1]
 pytestmark = pytest.mark.browser
 
 LETTERS, LABELS = load_letters()
@@ -82,13 +88,39 @@ def letters_film(labels=LABELS):
     return runs, page.film(LETTERS, labels, [50 * i for i in range(12)], runs)
 
 
+def made_book():
+    """The flipbook of an explorer with a slider, a list and a button."""
+    controls = [
+        widgets.choice("letter", LABELS, 3),
+        widgets.slider("flipped pixels (count)", 0, 35, 4, step=1),
+        widgets.button("again"),
+    ]
+
+    def draw(letter, flips, presses):
+        image = LETTERS[letter].clone()
+        image.view(-1)[:flips] = 1 - image.view(-1)[:flips]
+        return widgets.panels({"flipped": image}), f"{LABELS[letter]}: {flips}, {presses}"
+
+    return widgets.explorer(controls, draw)
+
+
+class Book:
+    """What an explorer shows where there is no kernel."""
+
+    def __init__(self):
+        self.bundle = made_book()._repr_mimebundle_()
+
+    def _repr_html_(self):
+        return self.bundle["text/html"]
+
+
 INSTRUMENTS = {
+    "flipbook": Book,
     "sketch": lambda: letters_pad(thresholds={"plain": 0.1})[1],
     "noisy sketch": lambda: letters_pad(level=0.1, start=1)[1],
     "digits": lambda: digits_pad()[1],
     "film": lambda: letters_film()[1],
 }
-KEYS = {"film": "#epoch"}
 
 
 @pytest.mark.parametrize("make", [letters_pad, digits_pad])
@@ -231,7 +263,7 @@ def test_bound_and_baselines_stand_beside_the_networks(open_instrument):
     frame.locator("#pad").focus()
     frame.page.keyboard.press("Enter")
     assert "1 wrong pixel" in first.inner_text().split("\n")  # against the chosen letter
-    assert "Most probable: a 1.00" in where(frame)
+    assert "Most likely: a 1.00" in where(frame)
     frame.locator("#level").focus()
     frame.page.keyboard.press("End")
     assert "p (probability) 1.00" in frame.locator("#amount").inner_text()
@@ -319,7 +351,8 @@ def test_a_film_shows_what_was_measured(open_instrument):
 @pytest.mark.parametrize("name", INSTRUMENTS)
 def test_a_held_key_shows_every_step_at_once(open_instrument, name):
     frame = open_instrument(INSTRUMENTS[name]())
-    if name == "film":
+    if name in ("film", "flipbook"):
+        frame.get_by_role("slider").press("Home")
         shown, times = frame.evaluate(MOVE, 11)
         assert shown == 11
     else:
@@ -353,7 +386,7 @@ async steps => {
 """
 MOVE = """
 async steps => {
-    const slider = document.getElementById('epoch'), times = [];
+    const slider = document.querySelector('input[type=range]'), times = [];
     const read = () => [...document.querySelectorAll('canvas')].map(c => c.toDataURL());
     let shown = 0;
     for (let step = 0; step < steps; step++) {
@@ -382,6 +415,61 @@ def test_small_screen_light_dark_and_accessible(open_instrument, serious_finding
     assert serious_findings(frame.page.main_frame) == []
     assert frame.evaluate("document.getAnimations().length") == 0
     assert frame.page.locator("figure:visible").count() == 0  # the still picture gives way
+
+
+def test_a_flipbook_moves_along_the_slider_and_shows_what_the_explorer_does(open_instrument):
+    frame = open_instrument(Book())
+    slider = frame.get_by_role("slider")
+    values = frame.evaluate("data.values")
+    assert len(values) == 21 and values[0] == "0" and values[-1] == "35" and "4" in values
+    assert slider.get_attribute("aria-valuetext") == "flipped pixels (count) 4. c: 4, 0"
+    explorer = made_book()
+    slider.press("Home")
+    for at, value in enumerate(values):
+        assert slider.get_attribute("aria-valuetext").endswith(f" {value}. c: {value}, 0")
+        if at % 5 == 0:
+            explorer.controls[1].value = int(value)
+            exact = np.asarray(Image.open(io.BytesIO(explorer.picture.value)).convert("L"))
+            code = "[...pen.getImageData(0, 0, ...data.size).data].filter((_, i) => i % 4 === 0)"
+            shown = np.array(frame.evaluate(code), dtype=int).reshape(exact.shape)
+            assert np.abs(shown - exact).mean() < 2
+        slider.press("ArrowRight")
+    assert len(Book()._repr_html_()) <= 80_000
+
+
+CELL = """
+import torch
+from helpers import data, models, page, widgets
+
+letters, labels = data.load_letters()
+torch.manual_seed(0)
+page.sketchpad(letters, labels, {"a": models.Autoencoder([35, 17, 2, 17, 35])}, level=0.1)
+"""
+SLIDER = """
+draw = lambda n: (widgets.panels({"letter": letters[n]}), labels[n])
+widgets.explorer([widgets.slider("letter (number)", 0, 31, 0, step=1)], draw)
+"""
+
+
+def test_in_jupyterlab_keys_stay_in_the_pad_and_sliders_are_those_of_the_kernel(lab, browser):
+    with open_notebook(lab, browser, lab.write("pad.ipynb", CELL, SLIDER)) as notebook:
+        notebook.run()
+        page_of_it = notebook.page
+        assert page_of_it.locator(".instrument.flipbook").count() == 0
+        assert len(notebook.sliders()) == 1
+        iframe = page_of_it.locator(".instrument iframe").element_handle()
+        frame = iframe.content_frame()
+        frame.evaluate("ready")
+        frame.locator("#pad").click()
+        before = pixels(frame), page_of_it.evaluate("probe.cells()")
+        for key in ["ArrowDown", "ArrowUp", "d", "d", "a", "x"]:  # commands of JupyterLab
+            page_of_it.keyboard.press(key)
+        assert page_of_it.evaluate("probe.cells()") == before[1]
+        assert torch.equal(pixels(frame), before[0])
+        page_of_it.keyboard.press("Enter")
+        assert not torch.equal(pixels(frame), before[0])
+        assert frame.locator("#share").is_hidden()  # the address of JupyterLab is not ours
+        assert notebook.problems() == []
 
 
 HOSTILE = ["</script><b>x", "<!--<script>", "\"'&amp;\u2028\u2029", "\\u003c`${1}`"]
@@ -413,3 +501,15 @@ def test_without_scripts_there_is_a_still_picture(browser, tmp_path):
         assert still.is_visible() and still.get_attribute("alt")
         assert page_of_it.frame_locator("iframe").get_by_text("This needs JavaScript.").is_visible()
     context.close()
+
+
+def test_the_scripts_are_as_the_linter_wants_them(node_modules):
+    """And formatted, at most 100 characters a line, at most 900 lines of code."""
+    biome = [node_modules / ".bin" / "biome", "check", "--error-on-warnings", "helpers/page"]
+    checked = subprocess.run(biome, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    scripts = [file.read_text(encoding="utf-8") for file in page.FOLDER.glob("*.js")]
+    lines = [line for script in scripts for line in script.splitlines()]
+    code = [line for line in lines if not re.match(r"\s*(//.*)?$", line)]
+    assert len(scripts) == 6 and len(code) <= 900
+    assert max(map(len, lines)) <= 100

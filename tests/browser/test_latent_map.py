@@ -312,7 +312,10 @@ def test_the_area_of_the_cursors_letter_is_blue(open_instrument):
     frame = open_instrument(latent_map)
     basins(frame)
     code = """() => {
-        const picture = ground.getImageData(0, 0, CELLS, CELLS).data, seen = [0, 0];
+        const often = { willReadFrequently: true };
+        const copy = new OffscreenCanvas(CELLS, CELLS).getContext('2d', often);
+        copy.drawImage(ground.canvas, 0, 0);
+        const picture = copy.getImageData(0, 0, CELLS, CELLS).data, seen = [0, 0];
         for (let i = 0; i < CELLS * CELLS; i++) {
             const blue = picture[4 * i + 2] - picture[4 * i] > 20;
             if (blue) seen[Number(cells.index[i] === area)]++;
@@ -355,7 +358,7 @@ def test_clouds_of_a_vae(open_instrument):
         draws[button] = frame.evaluate("draws.map(z => [...decode(z)])")
         exact = torch.sigmoid(model.decode(torch.tensor(frame.evaluate("draws")))).flatten(1)
         found = torch.tensor(draws[button])
-        assert float((found - exact).abs().mean()) < 0.02  # a draw may lie far off the map
+        assert float((found - exact).abs().max()) <= 0.02  # also off the map
     assert draws["from its cloud"] != draws["from the prior"]
     assert make_map("letters")[1].data["sigmas"] is None
 
@@ -367,7 +370,8 @@ def test_a_view_is_shared_by_the_address(open_instrument):
     frame.page.keyboard.press("Shift+ArrowRight")
     there = numbers(frame)
     frame.get_by_role("button", name="link to this view").press("Enter")
-    assert frame.page.url.endswith(f"#view-0={there[0]:.3f},{there[1]:.3f}")
+    said = frame.page.url.split("#view-0=")[1]
+    assert [float(number) for number in said.split(",")] == pytest.approx(there, abs=0.005)
     frame.page.reload()
     frame = frame.page.frames[1]
     frame.evaluate("ready")
