@@ -199,6 +199,7 @@ def test_the_best_linear_vae_is_what_training_finds(beta):
 def test_linear_vae_by_hand():
     """Variances 4, 1 and 1/4 along the axes, beta = 1/2: two are used, the third collapses."""
     rows = torch.tensor([[2.0, 1, 0.5], [-2, 1, -0.5], [2, -1, -0.5], [-2, -1, 0.5]])
+    rows += torch.tensor([3.0, 2.0, -1.0])  # the mean does not matter
     error, divergences, objective = linear_vae(rows, 3, 0.5)
     assert torch.allclose(divergences, 0.5 * torch.tensor([8.0, 2.0, 1.0]).log())
     assert error == pytest.approx((0.25 / 4 + 0.25 / 1 + 0.25) / 3)
