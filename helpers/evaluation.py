@@ -60,21 +60,13 @@ def t_interval(values) -> tuple[float, float]:
 
     It is exact for normal values. To compare two recipes give the paired differences.
     """
-    from scipy.stats import t  # here and below: it takes longer to import than all the rest
+    from scipy.stats import t  # here: it takes longer to import than all the rest
 
     values = torch.as_tensor(values, dtype=torch.float64)
     if values.dim() != 1 or len(values) < 2 or not values.isfinite().all():
         raise ValueError(f"values: expected at least 2 finite numbers, got {values.tolist()}")
     half = float(t.ppf(0.975, len(values) - 1)) * values.std() / math.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927): it has a width even if all trials or none succeed."""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(successes, trials).proportion_ci(method="wilson")
-    return float(low), float(high)
 
 
 def pca_reconstruction(images: Tensor, latent_dim: int) -> Tensor:

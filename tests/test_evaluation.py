@@ -28,7 +28,6 @@ from helpers.evaluation import (
     roc,
     sharpness,
     t_interval,
-    wilson_interval,
 )
 from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.noise import salt_and_pepper
@@ -148,16 +147,6 @@ def test_the_t_interval_of_a_textbook():
     for bad in ([], [1.0], 1.0, [[1.0, 2.0]], [1.0, math.nan], [1.0, math.inf]):
         with pytest.raises(ValueError, match="at least 2 finite numbers"):
             t_interval(bad)
-
-
-def test_wilson_interval_against_known_values():
-    """The last is the example of Newcombe (1998), Statistics in Medicine 17."""
-    known = {(0, 10): (0, 0.2775), (10, 10): (0.7225, 1), (81, 263): (0.2553, 0.3662)}
-    for counts, expected in known.items():
-        assert wilson_interval(*counts) == pytest.approx(expected, abs=1e-4)
-    for wrong in ((-1, 10), (11, 10), (0, 0)):
-        with pytest.raises(ValueError, match="must"):
-            wilson_interval(*wrong)
 
 
 def test_importing_the_module_does_not_import_scipy():
