@@ -30,10 +30,10 @@ from helpers.page.controls import (
     places,
     slider,
 )
-from helpers.page.pictures import beside, gauge, panels
+from helpers.page.pictures import beside, panels
 from helpers.plotting import line_style, plot_curves
 
-__all__ = ["beside", "gauge", "name_slider", "panels"]  # for explorers of the notebooks
+__all__ = ["beside", "name_slider", "panels"]  # for explorers of the notebooks
 
 
 class Explorer(ipywidgets.VBox):

@@ -370,16 +370,6 @@ def test_the_sliders_of_the_dimensions_start_at_the_code_of_the_chosen_face():
     assert {(slider.min, slider.max, slider.step) for slider in sliders} == {(-3, 3, 0.05)}
 
 
-def test_a_gauge_is_as_high_as_its_score():
-    def filled(score):
-        column = np.asarray(widgets.gauge(score, 0.1, top=0.2))[9:208, 40]
-        return ((column != 255).any(axis=1) & (column != 0).any(axis=1)).mean(), column[-9].tolist()
-
-    (low, blue), (high, orange), (above, _) = filled(0.05), filled(0.15), filled(0.7)
-    assert (low, high) == pytest.approx((0.25, 0.75), abs=0.02) and above > 0.97
-    assert blue == [0, 114, 178] and orange == [213, 94, 0]
-
-
 # ---- the curve of a training -------------------------------------------------------------------
 
 
