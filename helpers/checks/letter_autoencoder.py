@@ -43,9 +43,7 @@ def check_l1_derivative(function: Callable[[Tensor, Tensor], Tensor]) -> str:
     if checks.close(answer, 2 * (pixels - images) * slope, 1e-5):
         return "hint: this is the derivative of the MSE."
     if not checks.close(answer, sign * slope, 1e-5):
-        return (
-            "hint: first the derivative of |pixel value - image|, then times that of the sigmoid."
-        )
+        return "hint: take that of |pixel value - image|, then multiply by that of the sigmoid."
     return "right."
 
 
