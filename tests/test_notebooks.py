@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-MOST_BYTES, MOST_BYTES_OF_A_MAP, MOST_LINES = 1_000_000, 300_000, 30
+MOST_BYTES, MOST_BYTES_OF_AN_INSTRUMENT, MOST_LINES = 1_000_000, 700_000, 30
 
 
 def name(path):
@@ -32,16 +32,18 @@ def text_of(output):
 def notebook(request):
     book = nbformat.read(request.param, as_version=4)
     nbformat.validate(book)
-    without_maps = copy.deepcopy(book)
-    for output in latent_maps(without_maps):
-        assert len(output.data.pop("text/html")) < MOST_BYTES_OF_A_MAP
-    assert len(nbformat.writes(without_maps).encode()) < MOST_BYTES
+    without_instruments = copy.deepcopy(book)
+    for output in instruments(without_instruments):
+        assert len(output.data.pop("text/html")) < MOST_BYTES_OF_AN_INSTRUMENT
+    assert len(nbformat.writes(without_instruments).encode()) < MOST_BYTES
     return book
 
 
-def latent_maps(book):
+def instruments(book):
     outputs = [output for cell in code_cells(book) for output in cell.outputs]
-    return [one for one in outputs if "latent-map" in one.get("data", {}).get("text/html", "")]
+    return [
+        one for one in outputs if 'class="instrument' in one.get("data", {}).get("text/html", "")
+    ]
 
 
 def code_cells(book):
@@ -99,7 +101,7 @@ def test_every_figure_is_described_and_every_slider_has_a_question(path):
     for cell in reversed(nbformat.read(path, as_version=4).cells):
         if cell.cell_type != "code":
             following = cell.source
-        elif "explorer(" in cell.source or "latent_map(" in cell.source:
+        elif re.search(r"explorer\(|page\.\w+\(", cell.source):
             assert following.startswith("**Question.**"), cell.source
         elif any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert re.match(r"\*The (figure|picture) shows\*", following), cell.source

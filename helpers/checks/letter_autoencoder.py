@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from helpers import checks
 from helpers.evaluation import pixel_errors, predict
-from helpers.models import Autoencoder
 from helpers.stack import from_seeds
 from helpers.training import fit
 
@@ -22,51 +21,48 @@ def check_pixel_errors(function: Callable[[Tensor, Tensor], Tensor]) -> str:
     if checks.close(answer, 35 - right):
         return "hint: you count the pixels that are right."
     if not checks.close(answer, right):
-        return "hint: cut the probabilities at 0.5 first, then count the pixels that differ."
+        return "hint: threshold the probabilities at 0.5 first, then count the pixels that differ."
     return "right."
 
 
 @checks.exercise(2)
-def check_halfway(
-    function: Callable[[Autoencoder, Tensor, Tensor], Tensor], model: Autoencoder, images: Tensor
-) -> str:
-    """function(model, first, second) decodes the middle between the codes of two images.
-
-    first, second: (1, 1, H, W). The answer holds pixel values in [0, 1], as many.
-    """
-    first, second = images[1:2], images[4:5]
-    with torch.no_grad():
-        logits = model.decode((model.encode(first) + model.encode(second)) / 2).flatten()
-        middle = ((first + second) / 2).flatten()
-        blend = torch.sigmoid(model((first + second) / 2)).flatten()
-    answer = checks.call(function, model, first, second).flatten()
-    if answer.shape != logits.shape:
-        return f"hint: expected one image of {len(logits)} pixels; yours has {len(answer)} numbers."
-    if checks.close(answer, logits, 1e-5):
-        return "hint: these are logits. Which function turns them into values between 0 and 1?"
-    if any(checks.close(answer, wrong, 1e-5) for wrong in (middle, blend)):
-        return "hint: take the mean of the two codes, not of the two images."
-    if not checks.close(answer, torch.sigmoid(logits), 1e-4):
-        return "hint: encode both images, take the mean of the two codes, decode it, then sigmoid."
+def check_l1_derivative(function: Callable[[Tensor, Tensor], Tensor]) -> str:
+    """function(logits, images), both (N, 1, 7, 5): the derivative of |sigmoid(logit) - pixel|."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(6, 1, 7, 5, generator=generator)
+    images = torch.rand(6, 1, 7, 5, generator=generator).round()
+    pixels = torch.sigmoid(logits)
+    sign, slope = (pixels - images).sign(), pixels * (1 - pixels)
+    answer = checks.call(function, logits, images, shape=logits.shape)
+    if checks.close(answer, -sign * slope, 1e-5):
+        return "hint: the sign. This is the pull, minus the derivative."
+    if checks.close(answer, sign, 1e-5):
+        return "hint: this is the derivative with respect to the pixel value. Use the chain rule."
+    if checks.close(answer, slope, 1e-5):
+        return "hint: for a pixel that should be 1 the loss falls when the logit grows."
+    if checks.close(answer, 2 * (pixels - images) * slope, 1e-5):
+        return "hint: this is the derivative of the MSE."
+    if not checks.close(answer, sign * slope, 1e-5):
+        return "hint: take that of |pixel value - image|, then multiply by that of the sigmoid."
     return "right."
 
 
 @checks.exercise(3)
 def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Tensor) -> str:
-    """Settings of `fit` with which 14 of 16 networks learn all images by heart.
+    """Settings of `fit` with which 12 of 16 networks learn all images by heart.
 
-    At most 3,000 epochs. Trains 16 networks as a stack, seeds 100 to 115.
+    At most 2,000 epochs. Trains 16 networks as a stack, seeds 100 to 115.
     """
     settings = {"record_every": 1000, **checks.settings_of(settings)}
     epochs = settings.get("epochs")
-    if not isinstance(epochs, int) or epochs > 3000:
-        return f"hint: 'epochs' must be a whole number, at most 3000; yours is {epochs!r}."
+    if not isinstance(epochs, int) or epochs > 2000:
+        return f"hint: 'epochs' must be a whole number, at most 2000; yours is {epochs!r}."
     with checks.caught("training with these settings"):
         networks = from_seeds(make_model, range(100, 116))
         fit(networks, images, progress=False, **settings)
     pixels = torch.sigmoid(predict(networks, images))
     perfect = int((pixel_errors(pixels, images).sum(dim=1) == 0).sum())
-    if perfect < 14:
+    if perfect < 12:
         think = "Think of the loss, the rate and the schedule."
         return f"hint: only {perfect} of 16 networks have no wrong pixel. {think}"
-    return "at least 14 of 16 networks have no wrong pixel: right."
+    return "at least 12 of 16 networks have no wrong pixel: right."

@@ -28,41 +28,6 @@ def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> str:
 
 
 @checks.exercise(2)
-def check_mixed_noise(function: Callable[[Tensor, torch.Generator], Tensor]) -> str:
-    """function(images, generator) adds Gaussian noise, sigma of each image from U[0, 1]."""
-    images = torch.full((400, 1, 28, 28), 0.5)
-    answer, again, other = checks.call_with_seeds(function, images, shape=images.shape)
-    added = (answer - 0.5).squeeze(1)
-    spread, other_spread = (x.flatten(1).std(dim=1) for x in (answer, other))
-    halves = added[:, :14], added[:, 14:], added[..., :14], added[..., 14:]
-    uneven = max((h.flatten(1).std(dim=1) / spread).sub(1).abs().median() for h in halves)
-    z = added / spread.clamp(min=1e-6).reshape(-1, 1, 1)
-    shared = [z.mean(dim=dim).std() for dim in (0, 1, 2)]  # of own numbers 0.05, 0.19, 0.19
-    least, most = (
-        noise.gaussian(images[:1], std, torch.Generator().manual_seed(0)).std()
-        for std in (0.02, 0.98)
-    )
-    if not checks.close(answer, again) or (checks.close(answer, other) and spread.max() > 1e-6):
-        return "hint: draw the levels *and* the noise from the generator: one seed, one noise."
-    if answer.min() < -1e-4 or answer.max() > 1 + 1e-4:
-        return "hint: cut the result to [0, 1], as noise.gaussian does."
-    each = "Draw one for each image: shape (len(images), 1, 1, 1)."
-    if spread.std() < 0.02:
-        return f"hint: sigma does not differ from image to image. {each}"
-    if max(shared) > 0.5:
-        return "hint: every pixel of every image needs a random number of its own: torch.randn."
-    if uneven > 0.1:
-        return f"hint: sigma changes inside an image. {each}"
-    if checks.close(spread, other_spread, atol=0.1):
-        return "hint: sigma should be random, different for every seed: torch.rand."
-    if spread.min() > 2 * least or spread.max() < 0.9 * most or not 0.27 < spread.mean() < 0.33:
-        return "hint: sigma should be anywhere in [0, 1], all values alike: torch.rand."
-    if not checks.is_normal(z[(spread > 0.02) & (spread < 0.16)]):  # where hardly anything was cut
-        return "hint: the noise should be normal: torch.randn."
-    return "right."
-
-
-@checks.exercise(3)
 def check_denoiser(
     settings: dict, make_model: Callable[[], nn.Module], images: Tensor, test_images: Tensor
 ) -> str:
@@ -86,3 +51,35 @@ def check_denoiser(
         steps = "How many steps does it take? How large are they?"
         return f"hint: the BCE on test images is {loss:.3f}. {steps}"
     return "the BCE on test images is below 0.15: right."
+
+
+@checks.exercise(3)
+def check_two_noises(function: Callable[[Tensor, torch.Generator], Tensor]) -> str:
+    """function(images, generator): each image gets Gaussian noise or salt and pepper, by a coin.
+
+    sigma = 0.5, p = 0.5.
+    """
+    images = torch.full((400, 1, 28, 28), 0.5)
+    answer, again, other = checks.call_with_seeds(function, images, shape=images.shape)
+    peppered, peppered_other = (
+        ((x == 0) | (x == 0.5) | (x == 1)).flatten(1).all(dim=1) for x in (answer, other)
+    )
+    reference = noise.gaussian(images, 0.5, torch.Generator().manual_seed(0))
+    each = "Toss a coin for each image: shape (len(images), 1, 1, 1)."
+    if not checks.close(answer, again) or checks.close(answer, other):
+        return "hint: draw the coins *and* the noise from the generator: one seed, one noise."
+    if peppered.float().std() == 0:
+        return f"hint: some images should get one kind of noise, some the other. {each}"
+    if torch.equal(peppered, peppered_other):
+        return f"hint: the same images get the same kind for every seed. {each}"
+    if not 150 < peppered.sum() < 250:
+        return f"hint: a fair coin gives each kind about half of the images. {each}"
+    salt, kept = ((answer[peppered] == value).float().mean() for value in (1, 0.5))
+    if not 0.48 < kept < 0.52 or not 0.23 < salt < 0.27:
+        return "hint: salt and pepper should have p = 0.5, nothing else."
+    gaussian = answer[~peppered]
+    edges = [torch.stack([(x == v).float().mean() for v in (0, 1)]) for x in (gaussian, reference)]
+    same_spread = abs(gaussian.std() / reference.std() - 1) < 0.02
+    if not same_spread or not checks.close(edges[0], edges[1], atol=0.01):
+        return "hint: the other images should have Gaussian noise with sigma = 0.5, nothing else."
+    return "right."

@@ -130,21 +130,6 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     return sheet
 
 
-def gauge(score: float, threshold: float, top: float) -> Image.Image:
-    """An upright bar for a score, from 0 to `top`, with a line at the threshold."""
-    sheet, height, bottom = Image.new("RGB", (150, 240), "white"), 200, 208
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    score_y, threshold_y = (bottom - height * min(value, top) / top for value in (score, threshold))
-    pen.rectangle((20, score_y, 60, bottom), fill=COLOURS[score > threshold])
-    pen.rectangle((20, 8, 60, bottom), outline="grey")
-    pen.line((12, threshold_y, 68, threshold_y), fill="black", width=2)
-    pen.text((84, threshold_y), "threshold", fill="black", font=font, anchor="ld")
-    pen.text((72, bottom), "0", fill="black", font=font, anchor="ld")
-    pen.text((72, 8), f"{top:g}", fill="black", font=font, anchor="lm")
-    pen.text((40, height + 14), "score", fill="black", font=font, anchor="ma")
-    return sheet
-
-
 def code_map(codes, images, labels, bounds):
     """The map of 2-D codes as a picture, and a function from a code to its place on it."""
     figure = Figure(figsize=(MAP_SIDE / 80, MAP_SIDE / 80), dpi=80, layout="constrained")
