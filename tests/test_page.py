@@ -1,4 +1,4 @@
-"""What travels into the page with a latent map. That it decodes as PyTorch does: see browser/."""
+"""What travels into the page with an instrument. That it decodes as PyTorch does: see browser/."""
 
 import base64
 import html
@@ -16,6 +16,7 @@ from torch import nn
 from helpers import page
 from helpers.data import load_emoji, load_letters
 from helpers.models import Autoencoder, UNet, VariationalAutoencoder
+from helpers.page import packing
 from helpers.page.pictures import code_bounds
 
 LETTERS, LABELS = load_letters()
@@ -23,7 +24,7 @@ EMOJI, NAMES = load_emoji()
 
 
 def unpack(text):
-    """The opposite of `page.pack`, as the script of the page does it."""
+    """The opposite of `packing.pack`, as the script of the page does it."""
     planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(4, -1)
     zigzag = planes.T.copy().view("<u4").ravel().astype(np.int64)
     return (zigzag >> 1) ^ -(zigzag & 1)
@@ -31,19 +32,22 @@ def unpack(text):
 
 @given(st.lists(st.integers(-(2**31) + 1, 2**31 - 1)))
 def test_packed_numbers_come_back(numbers):
-    assert unpack(page.pack(torch.tensor(numbers, dtype=torch.float64))).tolist() == numbers
+    assert unpack(packing.pack(torch.tensor(numbers, dtype=torch.float64))).tolist() == numbers
     with pytest.raises(ValueError, match=r"below 2\^31 in size, got 2147483648"):
-        page.pack(torch.tensor([2.0**31]))
+        packing.pack(torch.tensor([2.0**31]))
 
 
 def decode(layers, codes):
-    """What the script does with packed layers."""
+    """What the script does with the packed layers of a dense decoder."""
     known = {"Tanh": torch.tanh, "ReLU": torch.relu, "Sigmoid": torch.sigmoid}
+    known |= {"Identity": torch.clone, "SiLU": nn.functional.silu}
     for layer in layers:
-        bias = torch.tensor(unpack(layer["bias"])).double() * layer["step"]
-        weight = torch.tensor(unpack(layer["weight"])).reshape(len(bias), -1).double()
-        codes = codes @ weight.T * layer["step"] + bias
-        codes = known[layer["activation"]](codes) if layer["activation"] != "Identity" else codes
+        if layer["type"] == "Linear":
+            bias = torch.tensor(unpack(layer["bias"])).double() * layer["step"]
+            weight = torch.tensor(unpack(layer["weight"])).reshape(len(bias), -1).double()
+            codes = codes @ weight.T * layer["step"] + bias
+        else:
+            codes = known[layer["type"]](codes)
     return codes
 
 
@@ -55,7 +59,7 @@ def decoder(sizes, activation, scale=1.0):
     return nn.Sequential(*layers)
 
 
-@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity, nn.SiLU])
 @pytest.mark.parametrize(
     ("sizes", "scale"), [((2, 17, 35), 1), ((2, 17, 35), 30), ((3, 50, 80, 400), 3), ((6, 400), 1)]
 )
@@ -65,9 +69,12 @@ def test_packed_layers_decode_with_a_small_error(activation, sizes, scale):
     with torch.no_grad():
         exact = torch.sigmoid(network(codes))
     assert exact.std() > 0.05
-    packed = page.pack_decoder(network, bounds)
-    assert float((decode(packed, codes.double()) - exact).abs().max()) <= 0.02
-    assert packed[0]["step"] > 2**-24  # no finer than needed
+    packed = packing.pack_decoder(network, bounds)
+    found = float((decode(packed["layers"], codes.double()) - exact).abs().max())
+    assert found <= 0.02
+    assert 0 < packed["error"] <= packing.MOST_ERROR
+    assert found == pytest.approx(packed["error"], rel=0.5)
+    assert packed["layers"][0]["step"] > 2**-24  # no finer than needed
 
 
 def test_units_that_are_always_zero_stay_at_home_but_no_pixel_is_left_out():
@@ -75,23 +82,71 @@ def test_units_that_are_always_zero_stay_at_home_but_no_pixel_is_left_out():
     network[0].bias.data[3:] = -100  # seven of ten
     network[2].bias.data[5:] = -100
     network[4].bias.data[4] = -1000  # its sigmoid is exactly 0
-    packed = page.pack_decoder(network, [(-1.0, 1.0)] * 2)
-    weights = [len(unpack(layer["weight"])) for layer in packed]
+    linear = packing.pack_decoder(network, [(-1.0, 1.0)] * 2)["layers"][0::2]
+    weights = [len(unpack(layer["weight"])) for layer in linear]
     assert weights[0] <= 2 * 3 and weights[1] <= 3 * 5 and weights[2] <= 5 * 400
-    assert len(unpack(packed[-1]["bias"])) == 400
+    assert len(unpack(linear[-1]["bias"])) == 400
 
 
-def test_layers_that_the_page_does_not_know_and_weights_that_cannot_be_rounded(monkeypatch):
-    for layers in (
-        (nn.Linear(2, 4), nn.GELU(), nn.Linear(4, 4)),
-        (nn.Conv2d(1, 1, 1),),
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.Linear(2, 4), nn.GELU()),
         (nn.Linear(2, 4, bias=False),),
-    ):
-        with pytest.raises(ValueError, match="expected Linear layers, with biases, and Tanh, ReLU"):
-            page.pack_decoder(nn.Sequential(*layers), [(0.0, 1.0)] * 2)
-    monkeypatch.setattr(page, "MOST_ERROR", -1)
+        (nn.Conv2d(1, 1, 3),),  # no zeros around: the outputs are smaller
+        (nn.Conv2d(1, 1, 3, padding=1, stride=2),),
+        (nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1, track_running_stats=False)),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"),),
+        (nn.Conv2d(2, 2, 3, padding=1, groups=2),),
+        (nn.Conv2d(1, 1, 4, padding=2),),
+        (nn.MaxPool2d(2, stride=1),),
+        (nn.Upsample(scale_factor=2, mode="bilinear"),),
+        (nn.Upsample(scale_factor=1.5),),
+        (nn.BatchNorm1d(4),),  # nothing before it
+    ],
+)
+def test_layers_that_the_page_does_not_know_are_refused(layers):
+    with pytest.raises(ValueError, match="expected layers of Linear, Conv2d, Identity, .* got"):
+        packing.folded(layers)
+
+
+def test_weights_that_cannot_be_rounded_are_refused(monkeypatch):
+    monkeypatch.setattr(packing, "MOST_ERROR", -1)
     with pytest.raises(ValueError, match="can't be rounded"):
-        page.pack_decoder(decoder((2, 17, 35), nn.Tanh), [(0.0, 1.0)] * 2)
+        packing.pack_decoder(decoder((2, 17, 35), nn.Tanh), [(0.0, 1.0)] * 2)
+
+
+def lively(model):
+    """A network with weights and running statistics as of a trained one, in evaluation mode."""
+    generator = torch.Generator().manual_seed(1)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            for values in (layer.running_mean, layer.bias.data):
+                values.uniform_(-0.2, 0.2, generator=generator)
+            for values in (layer.running_var, layer.weight.data):
+                values.uniform_(0.7, 1.5, generator=generator)
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.weight.data *= 2
+    return model.eval()
+
+
+def normed():
+    return Autoencoder([35, 20, 3, 20, 35], batch_norm=True, activation=nn.LeakyReLU)
+
+
+@pytest.mark.parametrize("make", [normed, UNet, lambda: vae(2)])
+def test_the_layers_compute_what_the_network_does(make):
+    torch.manual_seed(0)
+    model, images = lively(make()), {UNet: torch.rand(9, 1, 28, 28)}.get(make, LETTERS)
+    if isinstance(model, VariationalAutoencoder):
+        images = EMOJI
+    outputs = model(images)
+    exact = torch.sigmoid(outputs[0] if isinstance(outputs, tuple) else outputs)
+    layers = packing.layers_of(model)
+    assert exact.std() > 0.05
+    assert torch.allclose(packing.run(layers, images).reshape(images.shape), exact, atol=1e-5)
+    assert not any("Norm" in type(layer).__name__ for layer in layers)
+    assert torch.equal(outputs[0], model(images)[0])  # the network stays as it was
 
 
 def letter_map(labels=LABELS, **options):
@@ -109,7 +164,7 @@ def test_the_output_of_a_cell_has_the_page_and_a_still_picture():
     still = re.search(r'<figure><img alt="(.+?)" src="data:image/png;base64,(.+?)">', text)
     assert still[1].startswith("Map of the codes of 32 images")
     assert base64.b64decode(still[2]).startswith(b"\x89PNG")
-    assert "Run this cell to get the map." in text
+    assert "Run this cell to play with it." in text
     inside = html.unescape(re.search(r'srcdoc="(.+?)"', text, re.DOTALL)[1])
     assert inside.startswith("<!doctype html>")
     assert not re.search(r"https?:|src=|import|fetch\(", inside)  # it asks nobody for anything
@@ -128,7 +183,7 @@ def test_where_it_starts_and_what_it_shows():
     latent_map = page.latent_map(vae(5), EMOJI, NAMES, dimensions=(4, 2))
     mu = vae(5).encode(EMOJI)[0].detach()
     data = latent_map.data
-    assert data["dimensions"] == [3, 1] and data["letters"] is False and data["shape"] == (20, 20)
+    assert data["dimensions"] == [3, 1] and data["letters"] is False and data["shape"] == [20, 20]
     assert data["start"] == pytest.approx(mu.mean(dim=0).tolist())
     assert torch.tensor(data["codes"]) == pytest.approx(mu, abs=1e-4)
     assert unpack(data["images"]).tolist() == (255 * EMOJI).round().flatten().tolist()

@@ -1,60 +1,89 @@
-"""Latent maps that live in the page: HTML with script and decoder inside; no kernel, no internet.
+"""Instruments that live in the page: HTML with script and networks inside; no kernel, no internet.
 
-The decoder travels as its weights, rounded, without the units that are always 0. A sheet of decoded
-pictures, to look them up, takes several times the bytes for the same error.
+A network travels as its weights, rounded (see `packing`): the page computes what Python does.
 """
 
 import base64
 import html
 import json
-import zlib
-from collections.abc import Sequence
-from itertools import pairwise
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from helpers.evaluation import outlier_score, pixel_errors
 from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import pictures
+from helpers.page.packing import folded, layers_of, pack, pack_decoder, pack_network, run, tried
 
-TEMPLATE = Path(__file__).with_name("latent_map.html")
-ACTIVATIONS = (nn.Tanh, nn.ReLU, nn.Sigmoid, nn.Identity)
-MOST_ERROR = 0.018  # of a pixel, at the codes tried here: it leaves room below 0.02 for all others
-TRIED = 20_000  # codes
+FOLDER = Path(__file__).parent
 
 
-class LatentMap:
-    """What `latent_map` gives: Jupyter shows it as a map that moves, also in a saved page.
+class Instrument:
+    """What the functions below give: Jupyter shows it as a page that moves, also when saved.
 
-    Until the map is alive a still picture stands below it, with a line that says what to do. It
-    stays where scripts may not run; a notebook that was opened but not run shows nothing else.
-    data: what the script reads. still: a PNG. description: of it, for people who can't see it.
+    Until it is alive a still picture stands below it, with a line that says what to do. It stays
+    where scripts may not run; a notebook that was opened but not run shows nothing else.
+    name: of its files here. data: what the script reads. still: a PNG. description: of it, for
+    people who can't see it. most: bytes of the page; ValueError if there are more.
     """
 
-    def __init__(self, data: dict, still: bytes, description: str):
-        self.data, self.still, self.description = data, still, description
+    scripts: Sequence[str] = ("engine", "page")
+
+    def __init__(self, name: str, data: dict, still: bytes, description: str, most: int):
+        self.name, self.data, self.still, self.description = name, data, still, description
+        size = len(self._repr_html_().encode())
+        if size > most:
+            expected = f"expected a page of at most {most // 1000} KB, got {size // 1000}"
+            raise ValueError(f"{name}: {expected}: give fewer or smaller models, images or epochs")
 
     def page(self) -> str:
-        """The map as a whole HTML page."""
+        """The instrument as a whole HTML page."""
         text = json.dumps(self.data, separators=(",", ":"), allow_nan=False)
         text = text.replace("<", "\\u003c")  # in a script: no name can end it or start a comment
-        return TEMPLATE.read_text(encoding="utf-8").replace("/*DATA*/null", text)
+        scripts = "\n".join(_read(f"{name}.js") for name in (*self.scripts, self.name))
+        parts = {"TITLE": self.title, "BODY": _read(f"{self.name}.html"), "SCRIPTS": scripts}
+        page = _read("instrument.html")
+        for name, part in parts.items():
+            page = page.replace(f"/*{name}*/", part)
+        return page.replace("/*DATA*/null", text)
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ").capitalize()
 
     def _repr_html_(self) -> str:
         still, description = base64.b64encode(self.still).decode(), html.escape(self.description)
-        hide = "<style>.latent-map.alive figure { display: none }</style>"
+        hide = "<style>.instrument.alive figure { display: none }</style>"
         size = "width: 100%; height: 620px; border: 0"
+        kind = self.name.replace("_", "-")
         return (
-            f'<div class="latent-map">{hide}<iframe title="Latent map" style="{size}" '
+            f'<div class="instrument {kind}">{hide}<iframe title="{self.title}" style="{size}" '
             f'srcdoc="{html.escape(self.page())}"></iframe>'
             f'<figure><img alt="{description}" src="data:image/png;base64,{still}">'
-            "<figcaption>A still picture. Run this cell to get the map.</figcaption></figure></div>"
+            "<figcaption>A still picture. Run this cell to play with it.</figcaption></figure></div>"
         )
 
     def __repr__(self) -> str:
-        return "Latent map. Run this cell in a notebook to get it."
+        return f"{self.title}. Run this cell in a notebook to get it."
+
+
+def _read(name):
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _set_of(images, labels):
+    """What every instrument knows of a set of images."""
+    pictures.check_images(images, labels)
+    shape, letters = list(images.shape[-2:]), pictures.are_letters(images)
+    packed = pack(255 * images)
+    return {"labels": list(labels), "shape": shape, "letters": letters, "images": packed}
+
+
+def _rounded(numbers):
+    return [[round(value, 5) for value in row] for row in numbers.tolist()]
 
 
 @torch.no_grad()
@@ -64,7 +93,7 @@ def latent_map(
     labels: Sequence[str],
     start: Sequence[float] | None = None,
     dimensions: Sequence[int] | None = None,
-) -> LatentMap:
+) -> Instrument:
     """A map of the latent space that moves without a kernel, and in the saved page on the web.
 
     A cursor, moved by mouse, touch or the arrow keys, and what the model decodes there. images
@@ -85,8 +114,7 @@ def latent_map(
         raise ValueError(
             f"latent_map: expected a model with latent_dim 2 or more, got {latent_dim}"
         )
-    if dimensions is None:
-        dimensions = sorted((codes.std(dim=0).argsort(descending=True)[:2] + 1).tolist())
+    dimensions = _widest(codes) if dimensions is None else dimensions
     known = range(1, latent_dim + 1)
     if len(dimensions) != 2 or len({*dimensions} & {*known}) != 2:
         expected = f"two different numbers from 1 to {latent_dim}"
@@ -97,7 +125,7 @@ def latent_map(
     bounds = pictures.code_bounds(model, codes)
     if not all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True)):
         raise ValueError(f"start: expected a code on the map, within {bounds}, got {start}")
-    layers = pack_decoder(model.decoder, bounds)
+    packed = pack_decoder(model.decoder, bounds)
 
     right, up = (int(dimension) - 1 for dimension in dimensions)
     plane = codes[:, [right, up]]
@@ -106,92 +134,131 @@ def latent_map(
     shown, text = pictures.decoded(model, torch.tensor([start]), images, labels)
     beside = pictures.panels(shown, paper=pictures.paper_of(images))
     still = pictures.beside(still, beside).quantize(32)
-    data = {
-        "letters": pictures.are_letters(images),
-        "labels": list(labels),
-        "shape": images.shape[-2:],
-        "images": pack((255 * images).round()),
-        "codes": [[round(value, 5) for value in code] for code in codes.tolist()],
+    data = _set_of(images, labels) | {
+        "codes": _rounded(codes),
         "bounds": bounds,
         "start": start,
         "dimensions": [right, up],
-        "layers": layers,
+        "decoder": packed["layers"],
+        "error": packed["error"],
     }
     description = f"Map of the codes of {len(images)} images, and the image decoded at its cursor."
-    return LatentMap(data, pictures.png(still, compress_level=9), f"{description} {text}")
+    png = pictures.png(still, compress_level=9)
+    return Instrument("latent_map", data, png, f"{description} {text}", most=1_000_000)
+
+
+def _widest(codes):
+    """The two dimensions in which codes (N, d) differ most, counted from 1, in their order."""
+    return sorted((codes.std(dim=0).argsort(descending=True)[:2] + 1).tolist())
 
 
 @torch.no_grad()
-def pack_decoder(decoder: nn.Sequential, bounds: Sequence[tuple[float, float]]) -> list[dict]:
-    """The layers of a decoder for the page, good for codes within `bounds`: (low, high) for each.
+def sketchpad(
+    images: Tensor,
+    labels: Sequence[str],
+    models: Mapping[str, nn.Module],
+    *,
+    level: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    classifier: nn.Sequential | None = None,
+    start: int = 0,
+) -> Instrument:
+    """A picture to draw on, by mouse, finger or keys, and beside it what each model makes of it.
 
-    Weights are rounded to multiples of a step: the largest of 2^-6, 2^-6.5, ... with which no pixel
-    of many decoded images is wrong by more than MOST_ERROR. Raises ValueError for weights that are
-    not finite, for layers that the page does not know, or if the smallest step is not enough.
+    images (N, 1, H, W): to start from, labels: their N names. models: name -> a network of
+    `helpers.models`, or an ``nn.Sequential`` from images to (N, H, W) pixel values in any shape.
+    level: where a slider for the noise starts, from 0 to 1: of letters (all pixels 0 or 1) salt and
+    pepper with probability p; the chosen letter is what all should find, beside the nearest letter,
+    the Bayes denoiser and the posterior of each letter. Of other images Gaussian noise (sigma).
+    Without a level there is no noise: models of letters show the code on a map.
+    thresholds: name of a model -> its outlier score above which a picture is an outlier.
+    classifier: an ``nn.Sequential`` from images to logits, one for each digit: it reads all.
+    start: index of an image. Raises ValueError for what does not fit, and if the page would be
+    larger than 300 KB for letters, 1.5 MB for others.
     """
-    linear, activations = _layers(decoder)
-    codes = _codes_within(bounds)
-    values, alive = codes, [torch.ones(len(bounds), dtype=torch.bool)]
-    for layer, activation in zip(linear, activations, strict=True):
-        values = activation(layer(values))
-        alive.append((values != 0).any(dim=0))
-    alive[-1][:] = True  # all pixels
-    exact = values
-    weights = [
-        (layer.weight[rows][:, columns], layer.bias[rows])
-        for layer, (columns, rows) in zip(linear, pairwise(alive), strict=True)
-    ]
-    for half_steps in range(12, 49):
-        step, values = 2.0 ** (-half_steps / 2), codes
-        rounded = [[(numbers / step).round() for numbers in layer] for layer in weights]
-        for (weight, bias), activation in zip(rounded, activations, strict=True):
-            values = activation(values @ (weight * step).T + bias * step)
-        if float((values - exact).abs().max()) <= MOST_ERROR:
-            return [
-                {"weight": pack(w), "bias": pack(b), "step": step, "activation": type(f).__name__}
-                for (w, b), f in zip(rounded, activations, strict=True)
-            ]
-    raise ValueError(
-        f"the weights can't be rounded with an error of at most {MOST_ERROR} in a pixel"
-    )
+    data, thresholds = _set_of(images, labels), thresholds or {}
+    if not models or not all(isinstance(name, str) for name in models):
+        raise ValueError(f"models: expected name -> network, at least one, got {models}")
+    if not thresholds.keys() <= models.keys():
+        raise ValueError(f"thresholds: expected names of models, got {[*thresholds]}")
+    if level is not None and not 0 <= level <= 1:
+        raise ValueError(f"level: expected None or a number from 0 to 1, got {level}")
+    if start not in range(len(images)):
+        raise ValueError(f"start: expected an index below {len(images)}, got {start}")
+    inputs, rows = tried(images), []
+    image, shown = images[start : start + 1], {"drawing": images[start]}
+    for name, model in models.items():
+        layers = layers_of(model)
+        outputs = run(layers, image)
+        if outputs.numel() != image.numel():
+            expected = f"expected {image.numel()} pixels, got {tuple(outputs.shape)}"
+            raise ValueError(f"models: {name}: {expected}")
+        shown[name] = outputs.reshape(image.shape)
+        row = {"name": name, "threshold": thresholds.get(name)} | pack_network(layers, inputs)
+        if data["letters"] and level is None and getattr(model, "latent_dim", 1) > 1:
+            codes = pictures.codes_of(model, images, labels)
+            plane = [dimension - 1 for dimension in _widest(codes)]
+            bounds = pictures.code_bounds(model, codes)
+            row["map"] = {"codes": _rounded(codes), "bounds": bounds, "plane": plane}
+        rows.append(row)
+    data |= {"models": rows, "level": level, "start": start}
+    if classifier is not None:
+        reader = pack_network(folded([*classifier, nn.Softmax(1)]), inputs)
+        data |= {"classifier": reader["layers"]}
+    still = pictures.panels(shown, paper=pictures.paper_of(images)).quantize(32)
+    description = f"The picture {labels[start]}, and what {', '.join(models)} make of it."
+    most = 300_000 if data["letters"] else 1_500_000
+    return Instrument("sketchpad", data, pictures.png(still, 9), description, most)
 
 
-def _layers(decoder):
-    """Linear layers and the activation after each; after the last the sigmoid of the pixels."""
-    layers = [*decoder, nn.Sigmoid()]
-    linear, activations = layers[0::2], layers[1::2]
-    known = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)
-    if not known or not all(isinstance(layer, ACTIVATIONS) for layer in activations):
-        names = ", ".join(kind.__name__ for kind in ACTIVATIONS)
-        got = [type(layer).__name__ for layer in decoder]
-        raise ValueError(
-            f"expected Linear layers, with biases, and {names} between them, got {got}"
-        )
-    if not all(weights.isfinite().all() for weights in decoder.parameters()):
-        raise ValueError("the decoder: expected finite weights, got NaN or inf")
-    return linear, activations
+@torch.no_grad()
+def film(
+    images: Tensor,
+    labels: Sequence[str],
+    epochs: Sequence[int],
+    runs: Mapping[str, tuple[Tensor, Tensor | None]],
+) -> Instrument:
+    """Trainings to watch, side by side on one slider: outputs, codes and errors, epoch by epoch.
 
-
-def _codes_within(bounds):
-    """Codes to try a decoder with: a grid in two dimensions, random ones in more."""
-    low, high = torch.tensor(bounds).T
-    if len(bounds) == 2:
-        side = torch.linspace(0, 1, int(TRIED**0.5))
-        shares = torch.cartesian_prod(side, side)
-    else:
-        shares = torch.rand(TRIED, len(bounds), generator=torch.Generator().manual_seed(0))
-    return low + shares * (high - low)
-
-
-def pack(numbers: Tensor) -> str:
-    """Whole numbers, below 2^31 in size, as text for the page; most bytes of weights are 0.
-
-    Zigzag (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), then all lowest bytes, all second bytes, and
-    so on; deflated.
+    images (N, 1, H, W), labels: N names, of letters (all pixels 0 or 1) or others. epochs: E of
+    them. runs: name -> (outputs, codes): pixel values (E, N, 1, H, W) and (E, N, d) numbers, or
+    None for no map. Such are what ``fit(..., measure=...)`` takes: see `training.History`.
+    Of a code of more than two numbers the map shows the two that differ most at the end.
+    Raises ValueError for what does not fit, and if the page would be larger than 300 KB.
     """
-    integers = numbers.flatten().to(torch.int64).numpy()
-    if integers.size and np.abs(integers).max() >= 2**31:
-        raise ValueError(f"expected numbers below 2^31 in size, got {np.abs(integers).max()}")
-    zigzag = np.where(integers < 0, -2 * integers - 1, 2 * integers).astype("<u4")
-    planes = zigzag.view(np.uint8).reshape(-1, 4).T
-    return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
+    data, (count, size) = _set_of(images, labels), (len(images), images[0].numel())
+    epochs = [int(epoch) for epoch in epochs]
+    if len(epochs) < 2 or sorted(set(epochs)) != epochs or not runs:
+        raise ValueError(f"epochs: expected two or more that grow, and a run, got {epochs}")
+    rows, shown = [], {}
+    for name, (outputs, codes) in runs.items():
+        expected = (len(epochs), *images.shape)
+        if outputs.shape != expected or not ((outputs >= 0) & (outputs <= 1)).all():
+            got = f"{tuple(outputs.shape)}, {outputs.min():.2f} to {outputs.max():.2f}"
+            raise ValueError(f"{name}: expected outputs {expected} in [0, 1], got {got}")
+        errors = (outputs - images).square().flatten(1).mean(dim=1)
+        if data["letters"]:
+            errors = pixel_errors(outputs, images).sum(dim=1)
+        row = {"name": name, "errors": [round(error, 5) for error in errors.tolist()]}
+        # 16 grey values, as differences from epoch to epoch: most are 0. Cut at 0.5 none changes.
+        greys = (15 * outputs).round().flatten(1)
+        row["outputs"] = pack(torch.cat([greys[:1], greys.diff(dim=0)]).T)
+        if codes is not None:
+            if codes.shape[:2] != (len(epochs), count) or codes.dim() != 3 or codes.shape[2] < 2:
+                expected = f"({len(epochs)}, {count}, d), d >= 2"
+                raise ValueError(f"{name}: expected codes {expected}, got {tuple(codes.shape)}")
+            if not codes.isfinite().all():
+                raise ValueError(f"{name}: expected finite codes, got NaN or inf")
+            plane = [dimension - 1 for dimension in _widest(codes[-1])]
+            codes = codes[..., plane]
+            low, high = codes.amin(dim=(0, 1)), codes.amax(dim=(0, 1))
+            places = (codes - low) / (high - low).clamp(min=1e-9)
+            row |= {"plane": plane, "bounds": torch.stack([low, high], dim=1).tolist()}
+            row["codes"] = pack((4095 * places).round().diff(dim=0, prepend=0 * places[:1]))
+        rows.append(row)
+        shown[f"{name}\nepoch {epochs[-1]}"] = pictures.sheet(outputs[-1])
+    data |= {"epochs": epochs, "runs": rows}
+    still = pictures.panels(shown, paper=pictures.paper_of(images)).quantize(16)
+    names = " and ".join(runs)
+    description = f"The {count} images as {names} give them back in epoch {epochs[-1]}."
+    return Instrument("film", data, pictures.png(still, 9), description, most=300_000)

@@ -112,6 +112,15 @@ def panels(pictures: Mapping[str, Tensor], height: int = 200, paper: str = "whit
     return sheet
 
 
+def sheet(images: Tensor) -> Tensor:
+    """Images (N, 1, H, W) side by side in rows, as one image (H', W')."""
+    padded = torch.nn.functional.pad(images, (0, 1, 0, 1))
+    across = math.ceil(math.sqrt(len(images) * padded.shape[-2] / padded.shape[-1]))
+    blank = padded.new_zeros(-len(images) % across, *padded.shape[1:])
+    grid = torch.cat([padded, blank]).unflatten(0, (-1, across)).squeeze(2)
+    return grid.transpose(1, 2).flatten(0, 1).flatten(1)
+
+
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     """Two pictures side by side."""
     size = left.width + right.width, max(left.height, right.height)

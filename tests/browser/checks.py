@@ -79,8 +79,8 @@ def check_buttons_and_dropdowns(notebook) -> None:
 
 
 def check_maps(notebook) -> None:
-    """Each latent map lives and moves with the keyboard."""
-    for iframe in notebook.panel.locator(".latent-map iframe").element_handles():
+    """Each instrument lives and moves with the keyboard."""
+    for iframe in notebook.panel.locator(".instrument iframe").element_handles():
         iframe.scroll_into_view_if_needed()
         frame = iframe.content_frame()
         frame.wait_for_load_state()
@@ -90,9 +90,11 @@ def check_maps(notebook) -> None:
 
 
 def try_map(frame) -> None:
-    frame.evaluate("latentMap.ready")
-    cursor = frame.locator("#map")
-    cursor.focus()
-    before = cursor.get_attribute("aria-valuetext")
+    """What has the keys of an instrument, and what it says of itself, changes with a key."""
+    frame.evaluate("ready")
+    main = frame.locator("#map, #pad, #epoch, #frame").first
+    main.focus()
+    say = "e => e.ariaValueText + document.getElementById('where').textContent"
+    before = main.evaluate(say)
     frame.page.keyboard.press("Shift+ArrowRight")
-    assert cursor.get_attribute("aria-valuetext") != before, "the map does not move"
+    assert main.evaluate(say) != before, "the instrument does not move"

@@ -55,3 +55,40 @@ def serious_findings(tmp_path_factory):
         ]
 
     return findings
+
+
+@pytest.fixture
+def open_instrument(browser, tmp_path):
+    """A function from an instrument to the frame in which it lives, in a page opened from disk
+    without a network; what goes wrong in it fails the test at the end."""
+    contexts = []
+
+    def open_instrument(instrument, **options):
+        file = tmp_path / "page.html"
+        start = '<!doctype html><html lang="en"><title>An instrument</title>'
+        page_text = f"{start}<main>{instrument._repr_html_()}</main></html>"
+        file.write_text(page_text, encoding="utf-8")
+        context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | options)
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("console", lambda message: page.problems.append(message.text))
+        page.on("request", lambda asked: note_request(page, asked.url))
+        page.goto(file.as_uri())
+        frame = page.frames[1]
+        frame.evaluate("ready")
+        return frame
+
+    def note_request(page, url):
+        if not url.startswith(("file:", "data:")):
+            page.problems.append(url[:80])
+
+    yield open_instrument
+    problems = [
+        problem for context in contexts for page in context.pages for problem in page.problems
+    ]
+    for context in contexts:
+        context.close()
+    assert problems == []

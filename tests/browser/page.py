@@ -101,6 +101,29 @@ window.probe = {
 };
 """
 
+# Runs in an instrument of the page.
+HOLD = """
+async ([id, key, steps]) => {
+    // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
+    const canvas = document.getElementById(id);
+    const frame = () => new Promise(requestAnimationFrame), seen = new Set(), times = [];
+    const read = () => canvas.toDataURL();  // the pixels: each step changes them
+    canvas.focus();
+    let last = read();
+    for (let step = 0; step < steps; step++) {
+        const start = performance.now();
+        const press = { key, repeat: step > 0, cancelable: true };
+        canvas.dispatchEvent(new KeyboardEvent('keydown', press));
+        while (performance.now() - start < 33) {
+            await frame();
+            const spent = performance.now() - start, now = read();
+            if (now !== last) seen.add(now), times.push(spent), last = now;
+        }
+    }
+    return [seen.size, times];
+}
+"""
+
 
 def chromium() -> str | None:
     """The path of the browser: the one in the variable CHROMIUM, or the first that is installed."""

@@ -9,7 +9,7 @@ import statistics
 import nbformat
 import pytest
 import torch
-from page import open_notebook
+from page import HOLD, open_notebook
 from test_page import decode as decode_packed
 
 from helpers import evaluation
@@ -49,38 +49,6 @@ def make_map(name, **options):
     return model, map_of(model, *images, **options)
 
 
-@pytest.fixture
-def open_map(browser, tmp_path):
-    """A function from a map to the frame in which it lives, in a page opened from disk without a
-    network."""
-    contexts = []
-
-    def open_map(latent_map, **options):
-        file = tmp_path / "map.html"
-        start = '<!doctype html><html lang="en"><title>A map</title>'
-        page_text = f"{start}<main>{latent_map._repr_html_()}</main></html>"
-        file.write_text(page_text, encoding="utf-8")
-        context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}} | options)
-        contexts.append(context)
-        context.set_offline(True)
-        page = context.new_page()
-        page.problems = []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.goto(file.as_uri())
-        frame = page.frames[1]
-        frame.evaluate("latentMap.ready")
-        return frame
-
-    yield open_map
-    problems = [
-        problem for context in contexts for page in context.pages for problem in page.problems
-    ]
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
 def where(frame):
     return frame.locator("#map").get_attribute("aria-valuetext")
 
@@ -95,13 +63,13 @@ def picture(frame, canvas="decoded"):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_page_decodes_as_pytorch_does(open_map, name):
+def test_the_page_decodes_as_pytorch_does(open_instrument, name):
     model, latent_map = make_map(name)
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     low, high = torch.tensor(latent_map.data["bounds"]).T
     shares = torch.rand(500, len(low), generator=torch.Generator().manual_seed(1))
     codes = torch.cat([low + shares * (high - low), torch.tensor(latent_map.data["codes"])])
-    decode = "codes => codes.map(code => [...latentMap.decode(code)])"
+    decode = "codes => codes.map(code => [...decode(code)])"
     decoded = torch.tensor(frame.evaluate(decode, codes.tolist()))
     with torch.no_grad():
         pixels = torch.sigmoid(model.decode(codes))
@@ -109,7 +77,7 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     assert exact.std() > 0.1  # pixels differ: an empty picture would prove nothing
     assert float((decoded - exact).abs().max()) <= 0.02
 
-    found = frame.evaluate("pictures => pictures.map(latentMap.nearest)", exact.tolist())
+    found = frame.evaluate("pictures => pictures.map(nearest_image)", exact.tolist())
     images = LETTERS if name == "letters" else EMOJI
     if name == "letters":
         distance, index = evaluation.nearest(pixels, images)
@@ -122,9 +90,9 @@ def test_the_page_decodes_as_pytorch_does(open_map, name):
     assert same.float().mean() > 0.995
 
 
-def test_the_picture_on_the_page_is_the_decoded_image(open_map):
+def test_the_picture_on_the_page_is_the_decoded_image(open_instrument):
     model, latent_map = make_map("2")
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     shown = frame.evaluate("""() => {
         const canvas = document.getElementById('decoded').getContext('2d');
         return [...canvas.getImageData(0, 0, 20, 20).data].filter((_, i) => i % 4 === 0);
@@ -134,47 +102,24 @@ def test_the_picture_on_the_page_is_the_decoded_image(open_map):
     assert float((torch.tensor(shown) / 255 - exact).abs().max()) <= 0.02 + 1 / 255
 
 
-HOLD = """
-async steps => {
-    // a held key at 30 Hz, as the system repeats it; a step is shown if a frame has its picture
-    const map = document.getElementById('map');
-    const frame = () => new Promise(requestAnimationFrame), seen = new Set(), times = [];
-    const read = () => map.toDataURL();  // the pixels: each step moves the cursor
-    map.focus();
-    let last = read();
-    for (let step = 0; step < steps; step++) {
-        const start = performance.now();
-        const press = { key: 'ArrowRight', repeat: step > 0, cancelable: true };
-        map.dispatchEvent(new KeyboardEvent('keydown', press));
-        while (performance.now() - start < 33) {
-            await frame();
-            const spent = performance.now() - start, now = read();
-            if (now !== last) seen.add(now), times.push(spent), last = now;
-        }
-    }
-    return [seen.size, times];
-}
-"""
-
-
 @pytest.mark.parametrize("name", ["letters", "2", "6"])
-def test_a_held_key_shows_every_step(open_map, name):
+def test_a_held_key_shows_every_step(open_instrument, name):
     _, latent_map = make_map(name)
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     frame.locator("#map").focus()
     frame.page.keyboard.press("Home")
     for _ in range(5):
         frame.page.keyboard.press("Shift+ArrowLeft")
     basins(frame)  # until they are there the picture changes by itself
-    shown, times = frame.evaluate(HOLD, 40)
+    shown, times = frame.evaluate(HOLD, ["map", "ArrowRight", 40])
     assert shown == 40
     median, most = statistics.median(times), sorted(times)[37]
     print(f"\nmap {name}, held key: median {median:.0f} ms, 95 % below {most:.0f} ms", end=" ")
 
 
-def test_keys(open_map):
+def test_keys(open_instrument):
     _, latent_map = make_map("letters", start=(0.5, 0.5))
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     frame.locator("#map").focus()
     press = frame.page.keyboard.press
     for key, expected in [
@@ -199,9 +144,9 @@ def test_keys(open_map):
     assert label.get_attribute("aria-valuemin") == "0"
 
 
-def test_mouse(open_map):
+def test_mouse(open_instrument):
     _, latent_map = make_map("letters")
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     box, mouse = frame.locator("#map").bounding_box(), frame.page.mouse
     scale = box["width"] / 420
 
@@ -226,9 +171,9 @@ def test_mouse(open_map):
     assert numbers(frame) == [1, 1]
 
 
-def test_touch_on_a_small_screen(open_map):
+def test_touch_on_a_small_screen(open_instrument):
     _, latent_map = make_map("letters")
-    frame = open_map(latent_map, has_touch=True, viewport={"width": 320, "height": 640})
+    frame = open_instrument(latent_map, has_touch=True, viewport={"width": 320, "height": 640})
     box = frame.locator("#map").bounding_box()
     assert 200 < box["width"] <= 320
     frame.page.touchscreen.tap(
@@ -244,10 +189,10 @@ def test_touch_on_a_small_screen(open_map):
 
 
 @pytest.mark.parametrize("width", [320, 500, 760, 1200])
-def test_the_map_is_square(open_map, width):
+def test_the_map_is_square(open_instrument, width):
     _, latent_map = make_map("6")
     box = (
-        open_map(latent_map, viewport={"width": width, "height": 800})
+        open_instrument(latent_map, viewport={"width": width, "height": 800})
         .locator("#map")
         .bounding_box()
     )
@@ -261,13 +206,13 @@ def test_without_scripts_there_is_a_still_picture(browser, tmp_path):
     page = context.new_page()
     page.goto(file.as_uri())
     assert page.locator("img[alt^='Map of the codes']").is_visible()
-    assert page.frame_locator("iframe").get_by_text("This map needs JavaScript.").is_visible()
+    assert page.frame_locator("iframe").get_by_text("This needs JavaScript.").is_visible()
     context.close()
 
 
-def test_lines_follow_a_slider_that_is_held(open_map):
+def test_lines_follow_a_slider_that_is_held(open_instrument):
     _, latent_map = make_map("3", dimensions=(1, 2))
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     basins(frame)
     shown = frame.evaluate("""async () => {
         const slider = document.querySelector('#held input'), seen = new Set();
@@ -282,9 +227,9 @@ def test_lines_follow_a_slider_that_is_held(open_map):
     assert shown > 3
 
 
-def test_go_to_an_image(open_map):
+def test_go_to_an_image(open_instrument):
     _, latent_map = make_map("letters")
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     frame.locator("#images").select_option(label="q")
     assert numbers(frame) == pytest.approx(latent_map.data["codes"][LABELS.index("q")], abs=0.005)
     assert frame.locator("#images").evaluate("list => list.selectedOptions[0].label") == "q"
@@ -294,9 +239,9 @@ def test_go_to_an_image(open_map):
     assert frame.locator("#images").evaluate("list => list.selectedOptions[0].label") == "choose"
 
 
-def test_a_plane_of_six_dimensions(open_map):
+def test_a_plane_of_six_dimensions(open_instrument):
     _, latent_map = make_map("6", dimensions=(2, 5))
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     start = numbers(frame)
     held = frame.locator("#held input")
     assert held.count() == 4
@@ -340,15 +285,15 @@ def basins(frame):
     return now
 
 
-def test_the_basins_are_those_of_the_decoder(open_map):
+def test_the_basins_are_those_of_the_decoder(open_instrument):
     """Of the rounded one, which travels: a pixel that is nearly 0.5 may fall on the other side when
     it is rounded."""
     _, latent_map = make_map("letters")
-    frame = open_map(latent_map)
+    frame = open_instrument(latent_map)
     basins(frame)
     side = (torch.arange(128) + 0.5) / 128
     codes = torch.cartesian_prod(side.flip(0), side).flip(1)  # rows from the top
-    pixels = decode_packed(latent_map.data["layers"], codes.double())
+    pixels = decode_packed(latent_map.data["decoder"], codes.double())
     distances = torch.cdist((pixels > 0.5).float(), LETTERS.flatten(1), p=1)  # (cells, letters)
     found = torch.tensor(frame.evaluate("[...cells.index]")).long()
     ground = torch.tensor(frame.evaluate("[...cells.far]"))
@@ -363,9 +308,9 @@ def test_the_basins_are_those_of_the_decoder(open_map):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["letters", "6"])
-def test_light_dark_and_accessible(open_map, serious_findings, name, scheme):
+def test_light_dark_and_accessible(open_instrument, serious_findings, name, scheme):
     _, latent_map = make_map(name)
-    frame = open_map(latent_map, color_scheme=scheme, reduced_motion="reduce")
+    frame = open_instrument(latent_map, color_scheme=scheme, reduced_motion="reduce")
     paper = frame.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, paper[4:-1].split(","))) > 380) == (scheme == "light")
     assert serious_findings(frame) == []
@@ -391,7 +336,7 @@ def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
         assert page.locator(".latent-map figure").is_hidden()
         iframe = page.locator(".latent-map iframe")
         frame = iframe.element_handle().content_frame()
-        frame.evaluate("latentMap.ready")
+        frame.evaluate("ready")
         assert iframe.bounding_box()["height"] == pytest.approx(
             frame.evaluate("document.body.scrollHeight"), abs=12
         )
@@ -432,7 +377,7 @@ def test_a_notebook_that_was_not_run_shows_a_still_picture(lab, browser):
     nbformat.write(notebook, lab.root / path)
     with open_notebook(lab, browser, path) as notebook:
         assert notebook.page.locator("iframe").count() == 0
-        assert notebook.page.get_by_text("Run this cell to get the map").is_visible()
+        assert notebook.page.get_by_text("Run this cell to play with it").is_visible()
         still = notebook.page.locator("img[alt^='Map of the codes']")
         assert still.is_visible()
         assert still.evaluate("image => image.naturalWidth") > 300
@@ -442,14 +387,14 @@ def test_a_move_is_faster_than_a_slider_of_python(lab, browser):
     with open_notebook(lab, browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook:
         notebook.run()
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
-        frame.evaluate("latentMap.ready")
+        frame.evaluate("ready")
         slider = notebook.sliders()[0]
         slider.focus()
         sliders = [time for _ in range(40) for _, time in [slider.press("ArrowRight", 500)] if time]
         frame.locator("#map").focus()
         frame.page.keyboard.press("Home")
         basins(frame)
-        shown, moves = frame.evaluate(HOLD, 40)
+        shown, moves = frame.evaluate(HOLD, ["map", "ArrowRight", 40])
         for name, times in {"map": moves, "slider": sliders}.items():
             print(
                 f"\n{name}: median {statistics.median(times):.0f} ms, "
