@@ -16,12 +16,20 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from helpers import noise
+from helpers import noise, page
 from helpers.evaluation import pixel_errors, psnr
 from helpers.losses import kl_divergence
 from helpers.models import VariationalAutoencoder
 from helpers.page import pictures
-from helpers.page.controls import button, choice, image_choice, name_slider, slider
+from helpers.page.controls import (
+    button,
+    choice,
+    image_choice,
+    main_control,
+    name_slider,
+    places,
+    slider,
+)
 from helpers.page.pictures import beside, gauge, panels
 from helpers.plotting import line_style, plot_curves
 
@@ -45,8 +53,17 @@ class Explorer(ipywidgets.VBox):
                 control.observe(self._update, names="value")
 
     @torch.no_grad()
-    def _drawn(self):
-        return self.draw(*(self.clicks.get(c, getattr(c, "value", None)) for c in self.controls))
+    def _drawn(self, moved=None, value=None):
+        values = [self.clicks.get(c, getattr(c, "value", None)) for c in self.controls]
+        if moved is not None:
+            values[self.controls.index(moved)] = value
+        return self.draw(*values)
+
+    def _drawn_or_error(self, *where):
+        try:
+            return self._drawn(*where)
+        except Exception as error:  # in a callback it would be lost
+            return Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
 
     def _show(self, image, text):
         self.text.value, self.picture.value = text, pictures.png(image)
@@ -55,18 +72,19 @@ class Explorer(ipywidgets.VBox):
     def _update(self, change):
         if isinstance(change, ipywidgets.Button):
             self.clicks[change] += 1
-        if self.paused:
-            return
-        try:
-            image, text = self._drawn()
-        except Exception as error:  # in a callback it would be lost
-            image, text = Image.new("RGB", (1, 1), "white"), f"{type(error).__name__}: {error}"
-        self._show(image, text)
+        if not self.paused:
+            self._show(*self._drawn_or_error())
 
     def _repr_mimebundle_(self, **kwargs):
-        """Where widgets can't be shown (a saved notebook, a web page) the picture stands still."""
+        """Where widgets can't be shown (a saved notebook, a web page) a flipbook moves."""
         still = {"text/plain": "Run this cell to get the sliders."}
         still["image/png"] = base64.b64encode(self.picture.value).decode()
+        main = main_control(self.controls)
+        if main is not None:
+            names, values, start = places(main)
+            frames = [self._drawn_or_error(main, value) for value in values]
+            book = page.flipbook(main.description, names, frames, start)
+            still["text/html"] = book._repr_html_()
         return super()._repr_mimebundle_(**kwargs) | still
 
 

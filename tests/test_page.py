@@ -2,9 +2,13 @@
 
 import base64
 import html
+import os
 import re
+import shutil
+import subprocess
 import zlib
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +102,7 @@ def test_units_that_are_always_zero_stay_at_home_but_no_pixel_is_left_out():
         (nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1, track_running_stats=False)),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"),),
         (nn.Conv2d(2, 2, 3, padding=1, groups=2),),
-        (nn.Conv2d(1, 1, 4, padding=2),),
+        (nn.Conv2d(1, 1, 5, padding=2),),
         (nn.MaxPool2d(2, stride=1),),
         (nn.Upsample(scale_factor=2, mode="bilinear"),),
         (nn.Upsample(scale_factor=1.5),),
@@ -106,7 +110,7 @@ def test_units_that_are_always_zero_stay_at_home_but_no_pixel_is_left_out():
     ],
 )
 def test_layers_that_the_page_does_not_know_are_refused(layers):
-    with pytest.raises(ValueError, match="expected layers of Linear, Conv2d, Identity, .* got"):
+    with pytest.raises(ValueError, match=r"expected layers of Linear, Conv2d, Identity, .* got"):
         packing.folded(layers)
 
 
@@ -243,3 +247,114 @@ def test_the_bounds_hold_all_codes_and_those_of_a_vae_are_at_least_2_wide(codes)
         assert a <= codes[0] and codes[1] <= b
     (_, (a, b)) = code_bounds(vae(2), two)
     assert b - a >= 2
+
+
+def pad(models=None, **options):
+    torch.manual_seed(0)
+    models = {"plain": Autoencoder([35, 17, 2, 17, 35])} if models is None else models
+    return page.sketchpad(LETTERS, LABELS, models, **options)
+
+
+def broken():
+    model = Autoencoder([35, 17, 2, 17, 35])
+    model.decoder[0].weight.data[0, 0] = float("nan")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": {}}, "models: expected name -> network, at least one"),
+        ({"models": {1: UNet()}}, "models: expected name -> network"),
+        ({"models": {"x": nn.Linear(35, 35)}}, "expected one of helpers.models, got Linear"),
+        ({"models": {"x": broken()}}, "expected finite weights, got NaN"),
+        ({"models": {"x": nn.Sequential(nn.Flatten(), nn.Linear(35, 4))}}, "x: expected 35 pixels"),
+        ({"models": {"x": Autoencoder([36, 6, 36])}}, r"x: expected .*7, 5.*, got"),
+        ({"level": 1.5}, "level: expected None or a number from 0 to 1, got 1.5"),
+        ({"level": float("nan")}, "level: expected"),
+        ({"thresholds": {"other": 1.0}}, "thresholds: expected names of models, got"),
+        ({"thresholds": {"plain": float("nan")}}, "thresholds: expected .*finite"),
+        ({"start": 32}, "start: expected an index below 32, got 32"),
+        ({"classifier": nn.Sequential(nn.GELU())}, "expected layers of"),
+        (
+            {"models": {"wide": Autoencoder([35, 3000, 1500, 3000, 35])}},
+            r"sketchpad: expected a page of at most 300 KB, got \d+: give fewer",
+        ),
+    ],
+)
+def test_a_sketchpad_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        pad(**options)
+
+
+def test_a_sketchpad_states_its_errors_and_has_a_still_picture():
+    made = pad(thresholds={"plain": 0.02}, start=3)
+    (model,) = made.data["models"]
+    assert 0 < model["error"] <= packing.MOST_ERROR
+    assert made.description == "The picture c, and what plain make of it."
+    assert made.still.startswith(b"\x89PNG") and "Sketchpad" in repr(made)
+
+
+def film(outputs=None, codes=None, epochs=(0, 10, 20), labels=LABELS):
+    outputs = LETTERS.expand(3, -1, -1, -1, -1) if outputs is None else outputs
+    codes = torch.rand(3, 32, 2) if codes is None else codes
+    return page.film(LETTERS, labels, epochs, {"run": (outputs, codes)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": (0,)}, "epochs: expected two or more that grow"),
+        ({"epochs": (0, 20, 10)}, "epochs: expected two or more that grow"),
+        ({"outputs": torch.zeros(2, 32, 1, 7, 5)}, r"expected outputs \(3, 32, 1, 7, 5\)"),
+        ({"outputs": torch.full((3, 32, 1, 7, 5), 1.5)}, r"in \[0, 1\], got"),
+        ({"outputs": torch.full((3, 32, 1, 7, 5), float("nan"))}, r"in \[0, 1\], got"),
+        ({"codes": torch.zeros(3, 31, 2)}, r"expected codes \(3, 32, d\), d >= 2"),
+        ({"codes": torch.zeros(3, 32, 1)}, r"expected codes \(3, 32, d\), d >= 2"),
+        ({"codes": torch.full((3, 32, 2), float("inf"))}, "expected finite codes"),
+        ({"labels": ["a"]}, "expected 32 names"),
+    ],
+)
+def test_a_film_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        film(**options)
+
+
+def test_a_film_without_runs_and_one_that_is_too_large_are_refused():
+    with pytest.raises(ValueError, match="and a run"):
+        page.film(LETTERS, LABELS, (0, 1), {})
+    outputs = torch.rand(60, *EMOJI.shape, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="at most 300 KB, got"):
+        page.film(EMOJI, NAMES, range(60), {"noise": (outputs, None)})
+
+
+def test_a_film_tells_the_wrong_pixels_of_every_epoch():
+    outputs = LETTERS.repeat(3, 1, 1, 1, 1)
+    outputs[0, 4] = 1 - outputs[0, 4]
+    made = film(outputs, torch.rand(3, 32, 5))
+    (run,) = made.data["runs"]
+    assert run["errors"] == [35, 0, 0]
+    assert len(set(run["plane"])) == 2 and made.data["epochs"] == [0, 10, 20]
+    assert (
+        "codes"
+        not in page.film(LETTERS, LABELS, (0, 1), {"a": (outputs[:2], None)}).data["runs"][0]
+    )
+
+
+def test_the_scripts_are_as_the_linter_wants_them(tmp_path):
+    """And formatted, at most 100 characters a line, at most 900 lines."""
+    if not shutil.which("npm"):
+        assert not os.environ.get("CI"), "no npm found: it brings biome, which checks the scripts"
+        pytest.skip("no npm found")
+    root = Path(page.__file__).parents[2]
+    npm = ["npm", "install", "--silent", "--prefix", tmp_path, "@biomejs/biome@2.6.8"]
+    subprocess.run(npm, check=True)
+    biome = tmp_path / "node_modules" / ".bin" / "biome"
+    checked = subprocess.run(
+        [biome, "check", "--error-on-warnings", "helpers/page"], cwd=root, capture_output=True
+    )
+    assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
+    scripts = [file.read_text(encoding="utf-8") for file in page.FOLDER.glob("*.js")]
+    lines = [line for script in scripts for line in script.splitlines()]
+    assert len(scripts) >= 5 and len(lines) <= 900
+    assert max(map(len, lines)) <= 100

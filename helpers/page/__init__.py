@@ -10,15 +10,17 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageChops
 from torch import Tensor, nn
 
-from helpers.evaluation import outlier_score, pixel_errors
+from helpers.evaluation import pixel_errors
 from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import pictures
 from helpers.page.packing import folded, layers_of, pack, pack_decoder, pack_network, run, tried
 
-FOLDER = Path(__file__).parent
+FOLDER, BOX = Path(__file__).parent, Image.Resampling.BOX
 
 
 class Instrument:
@@ -29,8 +31,6 @@ class Instrument:
     name: of its files here. data: what the script reads. still: a PNG. description: of it, for
     people who can't see it. most: bytes of the page; ValueError if there are more.
     """
-
-    scripts: Sequence[str] = ("engine", "page")
 
     def __init__(self, name: str, data: dict, still: bytes, description: str, most: int):
         self.name, self.data, self.still, self.description = name, data, still, description
@@ -43,7 +43,8 @@ class Instrument:
         """The instrument as a whole HTML page."""
         text = json.dumps(self.data, separators=(",", ":"), allow_nan=False)
         text = text.replace("<", "\\u003c")  # in a script: no name can end it or start a comment
-        scripts = "\n".join(_read(f"{name}.js") for name in (*self.scripts, self.name))
+        names = ("page", self.name) if self.name == "flipbook" else ("engine", "page", self.name)
+        scripts = "\n".join(_read(f"{name}.js") for name in names)
         parts = {"TITLE": self.title, "BODY": _read(f"{self.name}.html"), "SCRIPTS": scripts}
         page = _read("instrument.html")
         for name, part in parts.items():
@@ -63,7 +64,8 @@ class Instrument:
             f'<div class="instrument {kind}">{hide}<iframe title="{self.title}" style="{size}" '
             f'srcdoc="{html.escape(self.page())}"></iframe>'
             f'<figure><img alt="{description}" src="data:image/png;base64,{still}">'
-            "<figcaption>A still picture. Run this cell to play with it.</figcaption></figure></div>"
+            "<figcaption>A still picture. Run this cell to play with it.</figcaption>"
+            "</figure></div>"
         )
 
     def __repr__(self) -> str:
@@ -179,8 +181,9 @@ def sketchpad(
     data, thresholds = _set_of(images, labels), thresholds or {}
     if not models or not all(isinstance(name, str) for name in models):
         raise ValueError(f"models: expected name -> network, at least one, got {models}")
-    if not thresholds.keys() <= models.keys():
-        raise ValueError(f"thresholds: expected names of models, got {[*thresholds]}")
+    finite = all(map(math.isfinite, thresholds.values()))
+    if not thresholds.keys() <= models.keys() or not finite:
+        raise ValueError(f"thresholds: expected names of models, finite numbers, got {thresholds}")
     if level is not None and not 0 <= level <= 1:
         raise ValueError(f"level: expected None or a number from 0 to 1, got {level}")
     if start not in range(len(images)):
@@ -195,7 +198,8 @@ def sketchpad(
             raise ValueError(f"models: {name}: {expected}")
         shown[name] = outputs.reshape(image.shape)
         row = {"name": name, "threshold": thresholds.get(name)} | pack_network(layers, inputs)
-        if data["letters"] and level is None and getattr(model, "latent_dim", 1) > 1:
+        on_map = data["letters"] and level is None
+        if on_map and isinstance(model, Autoencoder | VariationalAutoencoder):
             codes = pictures.codes_of(model, images, labels)
             plane = [dimension - 1 for dimension in _widest(codes)]
             bounds = pictures.code_bounds(model, codes)
@@ -226,7 +230,7 @@ def film(
     Of a code of more than two numbers the map shows the two that differ most at the end.
     Raises ValueError for what does not fit, and if the page would be larger than 300 KB.
     """
-    data, (count, size) = _set_of(images, labels), (len(images), images[0].numel())
+    data, count = _set_of(images, labels), len(images)
     epochs = [int(epoch) for epoch in epochs]
     if len(epochs) < 2 or sorted(set(epochs)) != epochs or not runs:
         raise ValueError(f"epochs: expected two or more that grow, and a run, got {epochs}")
@@ -262,3 +266,39 @@ def film(
     names = " and ".join(runs)
     description = f"The {count} images as {names} give them back in epoch {epochs[-1]}."
     return Instrument("film", data, pictures.png(still, 9), description, most=300_000)
+
+
+def flipbook(
+    name: str, values: Sequence[str], frames: Sequence[tuple[Image.Image, str]], start: int
+) -> Instrument:
+    """Pictures to leaf through with a slider: what a saved explorer of ipywidgets shows.
+
+    name: of the slider, values: of it, one for each of the frames: a picture and a line of text.
+    start: which is shown first. At most 80 KB: with fewer colours, or smaller, until it fits.
+    """
+    width, height = (max(picture.size[i] for picture, _ in frames) for i in (0, 1))
+    sheets = [Image.new("RGB", (width, height), "white") for _ in frames]
+    for sheet, (picture, _) in zip(sheets, frames, strict=True):
+        sheet.paste(picture)
+    for colours, share in ((32, 1), (16, 1), (8, 1), (16, 2), (8, 2), (4, 2), (4, 4), (2, 16)):
+        size = width // share, height // share
+        still, parts = _parts([sheet.resize(size, BOX) for sheet in sheets], colours, start)
+        if len(still) + sum(len(png) for png, *_ in parts) < 64_000:  # the rest: script and texts
+            break
+    data = {"name": name, "values": values, "texts": [text for _, text in frames], "start": start}
+    data |= {"frames": parts, "size": size, "width": width}
+    words = f"{name} {values[start]}. {frames[start][1]}"
+    return Instrument("flipbook", data, still, words, most=80_000)
+
+
+def _parts(sheets, colours, start):
+    """Pictures with one palette: the first, of all others the part that differs, and its place."""
+    some = [sheets[i] for i in (0, start, len(sheets) // 2, -1)]
+    palette = Image.fromarray(np.concatenate(some)).quantize(colours)
+    sheets = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
+    first, parts = sheets[0].convert("RGB"), []
+    for sheet in sheets:
+        box = ImageChops.difference(sheet.convert("RGB"), first).getbbox() or (0, 0, 1, 1)
+        box = box if parts else (0, 0, *sheet.size)
+        parts.append([base64.b64encode(pictures.png(sheet.crop(box), 9)).decode(), *box[:2]])
+    return pictures.png(sheets[start], 9), parts

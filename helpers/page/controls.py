@@ -44,3 +44,30 @@ def image_choice(labels: Sequence[str], start: int):
 
 def button(description: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=description, layout={"width": "max-content"})
+
+
+def main_control(controls: Sequence[ipywidgets.Widget]) -> ipywidgets.Widget | None:
+    """The control along which a saved explorer moves: a slider, best of numbers; or a list."""
+    kinds = ipywidgets.FloatSlider, ipywidgets.IntSlider, ipywidgets.SelectionSlider
+    found = (c for kind in (*kinds, ipywidgets.Dropdown) for c in controls if isinstance(c, kind))
+    return next(found, None)
+
+
+def places(control: ipywidgets.Widget, most: int = 21) -> tuple[list[str], list, int]:
+    """At most so many values of a slider or list, in equal steps, and where its value is in them.
+
+    Gives their names, the values and the index; its value is always among them.
+    """
+    if hasattr(control, "options"):
+        names, values = zip(*control.options, strict=True)
+    else:
+        count = round((control.max - control.min) / control.step)
+        values = [min(control.min + i * control.step, control.max) for i in range(count + 1)]
+        values[min(range(count + 1), key=lambda i: abs(values[i] - control.value))] = control.value
+        digits = control.readout_format if isinstance(values[-1], float) else "d"
+        names = [format(value, digits) for value in values]
+    last, here = len(values) - 1, values.index(control.value)
+    chosen = sorted({round(i * last / (most - 1)) for i in range(most)})
+    nearest = min(range(len(chosen)), key=lambda i: abs(chosen[i] - here))
+    chosen[nearest] = here
+    return [names[i] for i in chosen], [values[i] for i in chosen], nearest

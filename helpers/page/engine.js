@@ -61,28 +61,36 @@ const LAYERS = {
     return { values };
   },
 
-  // An odd kernel, as many zeros around the image as it needs. With them the inputs that one
-  // weight of the kernel meets are one run of numbers.
-  Conv2d({ weight, bias, kernel }, { values: x, channels, rows, columns }) {
-    const wide = columns + kernel - 1;
-    const area = wide * (rows + kernel - 1);
-    const padded = new Float32Array(channels * area);
+  // Kernels of 3 x 3, a border of zeros. With it what one weight meets is one run of numbers.
+  Conv2d({ weight, bias }, { values: x, channels, rows, columns }) {
+    const wide = columns + 2;
+    const area = wide * (rows + 2);
+    const padded = new Float64Array(channels * area);
     for (let i = 0; i < channels * rows; i++) {
-      const row = (i % rows) + (kernel >> 1);
-      const start = Math.floor(i / rows) * area + row * wide + (kernel >> 1);
+      const start = Math.floor(i / rows) * area + ((i % rows) + 1) * wide + 1;
       padded.set(x.subarray(i * columns, (i + 1) * columns), start);
     }
-    const run = rows * wide - kernel + 1;
-    const sums = new Float32Array(rows * wide);
+    const sums = new Float64Array(rows * wide);
     const values = new Float32Array(bias.length * rows * columns);
-    for (let o = 0, w = 0; o < bias.length; o++) {
+    for (let o = 0, k = 0; o < bias.length; o++) {
       sums.fill(bias[o]);
-      for (let i = 0; i < channels; i++)
-        for (let k = 0; k < kernel * kernel; k++) {
-          const one = weight[w++];
-          const start = i * area + Math.floor(k / kernel) * wide + (k % kernel);
-          for (let p = 0; p < run; p++) sums[p] += one * padded[start + p];
+      for (let start = 0; start < padded.length; start += area, k += 9) {
+        const [a, b, c, d, e, f, g, h, i] = weight.subarray(k, k + 9);
+        for (let p = 0, q = start; p < rows * wide - 2; p++, q++) {
+          const r = q + wide;
+          const s = r + wide;
+          sums[p] +=
+            a * padded[q] +
+            b * padded[q + 1] +
+            c * padded[q + 2] +
+            d * padded[r] +
+            e * padded[r + 1] +
+            f * padded[r + 2] +
+            g * padded[s] +
+            h * padded[s + 1] +
+            i * padded[s + 2];
         }
+      }
       for (let row = 0; row < rows; row++) {
         const line = sums.subarray(row * wide, row * wide + columns);
         values.set(line, (o * rows + row) * columns);

@@ -3,7 +3,7 @@
 import base64
 import copy
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from helpers.models import Autoencoder, UNet, VariationalAutoencoder
 MOST_ERROR = 0.018  # of a pixel, at the inputs tried here: it leaves room below 0.02 for all others
 TRIED = 400_000  # pixels of the images that a network is tried with
 ACTIVATIONS = nn.Identity, nn.Tanh, nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Sigmoid, nn.Flatten
-FUSED = {nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_eval)}
+FUSED: dict = {nn.Linear: (nn.BatchNorm1d, fuse_linear_bn_eval)}
 FUSED |= {nn.Conv2d: (nn.BatchNorm2d, fuse_conv_bn_eval)}
 BY = {nn.PixelShuffle: "upscale_factor", nn.PixelUnshuffle: "downscale_factor"}
 BY |= {nn.MaxPool2d: "kernel_size", nn.Upsample: "scale_factor"}
@@ -38,7 +38,7 @@ class Clip(nn.Hardtanh):
     """Cuts pixels to [0, 1]."""
 
 
-def layers_of(model: nn.Module) -> list[nn.Module]:
+def layers_of(model: nn.Module) -> list:
     """The layers from an image to its pixel values; batch norm goes into the layer before it.
 
     An ``nn.Sequential`` gives pixel values, which are cut to [0, 1]; the networks of
@@ -60,9 +60,9 @@ def layers_of(model: nn.Module) -> list[nn.Module]:
     return folded([nn.Flatten(), *encoder, Code(), *model.decoder, nn.Sigmoid()])
 
 
-def folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
+def folded(layers: Iterable[nn.Module]) -> list:
     """Copies of the layers, in evaluation mode, without batch norm. Raises ValueError."""
-    result: list[nn.Module] = []
+    result: list = []
     for layer in layers:
         layer = copy.deepcopy(layer).eval()
         before = type(result[-1]) if result else None
@@ -72,7 +72,8 @@ def folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
             continue
         if not _is_known(layer):
             names = ", ".join(kind.__name__ for kind in (*FUSED, *ACTIVATIONS, *BY))
-            raise ValueError(f"the network: expected layers of {names}, with biases, got {layer}")
+            expected = f"expected layers of {names}, with biases, convolutions 3 x 3, padded"
+            raise ValueError(f"the network: {expected}; got {layer}")
         result.append(layer)
     if not all(w.isfinite().all() for layer in result for w in layer.parameters()):
         raise ValueError("the network: expected finite weights, got NaN or inf")
@@ -81,17 +82,16 @@ def folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
 
 def _is_known(layer):
     if isinstance(layer, nn.Conv2d):
-        k = layer.kernel_size[0]
-        like = nn.Conv2d(1, 1, k, padding=k // 2, device="meta")
+        like = nn.Conv2d(1, 1, 3, padding=1, device="meta")
         names = "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"
-        return k % 2 == 1 and all(getattr(layer, name) == getattr(like, name) for name in names)
+        return all(getattr(layer, name) == getattr(like, name) for name in names)
     if type(layer) is nn.MaxPool2d:
         like = nn.MaxPool2d(layer.kernel_size)
         return str(layer) == str(like) and isinstance(layer.kernel_size, int)
     if type(layer) is nn.Upsample:
         return layer.mode == "nearest" and layer.scale_factor == int(layer.scale_factor or 0) > 0
     known = *ACTIVATIONS, *BY, Code, Keep, Concatenate, Clip, nn.Softmax
-    return type(layer) in known or type(layer) is nn.Linear and layer.bias is not None
+    return type(layer) in known or (type(layer) is nn.Linear and layer.bias is not None)
 
 
 def _linear(weight, bias):
@@ -134,8 +134,6 @@ def _packed(layer, step):
     if isinstance(layer, nn.Linear | nn.Conv2d):
         weight, bias = (pack(numbers / step) for numbers in (layer.weight, layer.bias))
         packed |= {"weight": weight, "bias": bias, "step": step}
-    if isinstance(layer, nn.Conv2d):
-        packed["kernel"] = layer.kernel_size[0]
     if isinstance(layer, nn.LeakyReLU):
         packed["slope"] = layer.negative_slope
     if type(layer) in BY:
