@@ -201,26 +201,32 @@ SALT = [
 ]
 
 
-def posterior(noisy, letters, p, f=0.5, rest=1, sum_over=1):
+def posterior(noisy, letters, p, prior, f=0.5, rest=1, sum_over=1):
     """An answer with the probability f * p of a flip; by default it is right."""
     d = (noisy.flatten(1).unsqueeze(1) != letters.flatten(1)).sum(dim=2)
-    likelihood = (f * p) ** d * (1 - f * p) ** (rest * (35 - d))
+    likelihood = prior * (f * p) ** d * (1 - f * p) ** (rest * (35 - d))
     return likelihood / likelihood.sum(dim=sum_over, keepdim=True) if sum_over else likelihood
 
 
+def bayes_mean(noisy, letters, p, prior):
+    return bayes_denoiser(noisy, letters, p)
+
+
 BAYES = [
-    (lambda x, y, p: ..., "not yet"),
-    (lambda x, y, p: x @ y, "your function stopped with RuntimeError"),
-    (lambda x, y, p: posterior(x, y, p)[0], "hint: expected a tensor of shape (32, 32)"),
-    (bayes_denoiser, "hint: expected a tensor of shape (32, 32); yours has (32, 1, 7, 5)"),
+    (lambda x, y, p, q: ..., "not yet"),
+    (lambda x, y, p, q: x @ y, "your function stopped with RuntimeError"),
+    (lambda x, y, p, q: posterior(x, y, p, q)[0], "hint: expected a tensor of shape (32, 32)"),
+    (bayes_mean, "hint: expected a tensor of shape (32, 32); yours has (32, 1, 7, 5)"),
     (partial(posterior, f=1), "hint: a pixel flips with probability p/2, not p"),
+    (lambda x, y, p, q: posterior(x, y, p, 1.0), "hint: all letters are equally likely in yours"),
     (partial(posterior, sum_over=None), "hint: the probabilities of one image should add up"),
-    (lambda x, y, p: posterior(x, y, p).T, "hint: the probabilities of one image should add up"),
-    (partial(posterior, rest=0), "hint: d different pixels"),
-    (lambda x, y, p: posterior(x, y, p).flip(1), "hint: d different pixels"),
-    (lambda x, y, p: torch.full((32, 32), torch.nan), "hint: "),
+    (lambda x, y, p, q: posterior(x, y, p, q).T, "hint: the probabilities of one image should add"),
+    (partial(posterior, rest=0), "hint: prior * f**d"),
+    (lambda x, y, p, q: posterior(x, y, p, q).flip(1), "hint: prior * f**d"),
+    (lambda x, y, p, q: posterior(x, y, p, q.flip(0)), "hint: prior * f**d"),
+    (lambda x, y, p, q: torch.full((32, 32), torch.nan), "hint: "),
     (posterior, "right."),
-    (lambda x, y, p: posterior(x.double(), y, p).requires_grad_(), "right."),
+    (lambda x, y, p, q: posterior(x.double(), y, p, q).requires_grad_(), "right."),
 ]
 
 
@@ -313,9 +319,9 @@ def test_a_right_answer_is_right_whatever_it_draws(capsys, check, right, skipped
 def test_an_answer_may_change_what_it_gets_but_not_what_the_notebook_has(capsys):
     letters = IMAGES.clone()
 
-    def spoiled(noisy, x, p):
-        right = posterior(noisy, x, p)
-        noisy.zero_(), x.zero_()
+    def spoiled(noisy, x, p, prior):
+        right = posterior(noisy, x, p, prior)
+        noisy.zero_(), x.zero_(), prior.zero_()
         return right
 
     assert say(capsys, check_bayes, spoiled, letters) == "right."

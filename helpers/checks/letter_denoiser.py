@@ -46,20 +46,30 @@ def _is_shared(mask):
 
 
 @checks.exercise(2)
-def check_bayes(function: Callable[[Tensor, Tensor, float], Tensor], letters: Tensor) -> str:
-    """function(noisy, letters, p) gives P(letter | noisy) for all letters, (N, letters)."""
-    p = 0.3
+def check_bayes(
+    function: Callable[[Tensor, Tensor, float, Tensor], Tensor], letters: Tensor
+) -> str:
+    """function(noisy, letters, p, prior) gives P(letter | noisy) for all letters, (N, letters).
+
+    prior: the probability of each letter before it is seen, (letters,).
+    """
+    p, prior = 0.3, torch.arange(1.0, len(letters) + 1)
+    prior = prior / prior.sum()
     noisy = noise.salt_and_pepper(letters, p, torch.Generator().manual_seed(0))
     d = torch.cdist(noisy.flatten(1), letters.flatten(1), p=1)
-    right = torch.softmax(d * torch.log(torch.tensor(p / 2 / (1 - p / 2))), dim=1)
-    not_halved = torch.softmax(d * torch.log(torch.tensor(p / (1 - p))), dim=1)
-    answer = checks.call(function, noisy, letters, p, shape=right.shape)
-    if checks.close(answer, not_halved):
+
+    def right(f, prior):
+        return torch.softmax(d * torch.log(torch.tensor(f / (1 - f))) + prior.log(), dim=1)
+
+    answer = checks.call(function, noisy, letters, p, prior, shape=d.shape)
+    if checks.close(answer, right(p, prior)):
         return "hint: a pixel flips with probability p/2, not p."
+    if checks.close(answer, right(p / 2, torch.ones(len(letters)))):
+        return "hint: all letters are equally likely in yours. Multiply with the prior."
     if not checks.close(answer.sum(dim=1), torch.ones(len(noisy))):
         return "hint: the probabilities of one image should add up to 1: divide by their sum."
-    if not checks.close(answer, right):
-        return "hint: d different pixels: f**d * (1 - f)**(35 - d), f = p/2; divide by the sum."
+    if not checks.close(answer, right(p / 2, prior)):
+        return "hint: prior * f**d * (1 - f)**(35 - d), f = p/2, d different pixels; then divide."
     return "right."
 
 
