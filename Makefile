@@ -11,6 +11,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)# in a container; Jupyter
 BIN := .venv/bin
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=900
 READY := .venv/ready
+TESTS := .venv/ready-for-tests
 
 .PHONY: lab check test test-long notebooks html handout benchmark clean
 
@@ -20,31 +21,35 @@ lab: $(READY)
 check: $(READY)
 	$(BIN)/python tools/check.py
 
-test: $(READY)
+test: $(TESTS)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy helpers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 $(NBVAL)
 
-test-long: $(READY)
+test-long: $(TESTS)
 	$(BIN)/python -m pytest -m long
 
-notebooks: $(READY)
+notebooks: $(TESTS)
 	$(BIN)/python tools/execute_notebooks.py $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)
 
-benchmark: $(READY)
+benchmark: $(TESTS)
 	$(BIN)/python tools/benchmarks/benchmark.py
 
-html: $(READY)
+html: $(TESTS)
 	$(BIN)/python tools/make_site.py html
 
 handout: $(READY)
 	$(BIN)/python tools/make_handout.py autoencoder-practical.zip
 
 $(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, such as by make lab PYTHON=python3.12. This is " + sys.version)'
 	@echo "Setting up .venv. This takes some minutes, most of them for PyTorch."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python tools/set_up.py $(PYTORCH_INDEX)
+	touch $@
+
+$(TESTS): $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
 clean:
