@@ -81,26 +81,6 @@ def noise_explorer(
     return explorer(controls, lambda index, *values: draw(index, 0, *values))
 
 
-def latent_explorer(model, images, labels, start: Sequence[float]) -> Explorer:
-    """Two sliders for a 2-D code, from `start` on; its place on the map, and what it decodes to."""
-    codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
-    sizes = codes.shape[1], len(start)
-    expect(sizes == (2, 2), "expected codes and a start of 2 numbers", sizes)
-    bounds = pictures.code_bounds(model, codes)
-    background, place = pictures.code_map(codes, images, labels, bounds)
-
-    def draw(z1, z2):
-        shown, text = pictures.decoded(model, torch.tensor([[z1, z2]]), images, labels)
-        left = pictures.marked(background, [place(z1, z2)])
-        return beside(left, panels(shown, paper=paper)), text
-
-    sliders = [
-        slider(f"z{i + 1} (code, no unit)", low, high, start[i], (high - low) / 100)
-        for i, (low, high) in enumerate(bounds)
-    ]
-    return explorer(sliders, draw)
-
-
 def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Explorer:
     """A slider that walks from the code of one image to that of another; start: their names.
 

@@ -14,7 +14,6 @@ NOT_FOR_READING = ("page", "checks")  # of these only what is called from outsid
 EXCEPTIONS = {
     "data.ImageSet": "what the loaders give: says what is in it",
     "training.History": "what `fit` gives: says what is in it",
-    "plotting.plot_network(ax)": "where to draw, as everywhere: two networks side by side",
     "models.VariationalAutoencoder(shape)": "as for the Autoencoder",
     "page.latent_map(dimensions)": "for teachers: the plane in which a map starts",
 }

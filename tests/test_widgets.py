@@ -49,8 +49,6 @@ def turn(a, b, t):
 
 
 EXPLORERS = {
-    "latent": lambda m: widgets.latent_explorer(m, IMAGES, LABELS, (0.5, 0.5)),
-    "latent, emoji": lambda m: widgets.latent_explorer(vae(2), EMOJI, NAMES, (0.5, 1.0)),
     "interpolation": lambda m: widgets.interpolation_explorer(m, IMAGES, LABELS, ("b", "d")),
     "interpolation, emoji": lambda m: widgets.interpolation_explorer(
         vae(3), EMOJI, NAMES, NAMES[:2], path=turn
@@ -180,13 +178,10 @@ WRONG = {
         ((IMAGES, LABELS, {"level": np.nan}), "got nan"),
         ((IMAGES, LABELS, {"level": 0, "most": 0}), "from 0 to 0"),
     ],
-    "latent_explorer": [
-        ((None, IMAGES, LABELS, (0.5, 1.5)), "z2.*from 0.0 to 1.0"),
-        ((None, IMAGES, LABELS, (0.5,)), r"got \(2, 1\)"),
-        ((vae(3), EMOJI, NAMES, (0, 0)), r"got \(3, 2\)"),
-        ((vae(2), EMOJI * np.inf, NAMES, (0, 0)), "finite"),
+    "interpolation_explorer": [
+        ((None, IMAGES, LABELS, ("b", "B")), "of the labels"),
+        ((vae(2), EMOJI * np.inf, NAMES, NAMES[:2]), "finite"),
     ],
-    "interpolation_explorer": [((None, IMAGES, LABELS, ("b", "B")), "of the labels")],
     "dimension_explorer": [
         ((None, IMAGES, LABELS), "expected a Variational"),
         ((vae(2), EMOJI, NAMES[1:]), "expected 56 names"),
@@ -203,7 +198,7 @@ def test_wrong_arguments_are_refused_when_the_explorer_is_made(model, name):
             getattr(widgets, name)(*given, **options)
     model.encoder[0].weight.data[0, 0] = float("nan")  # a network that has diverged
     with pytest.raises(ValueError, match="expected finite codes"):
-        widgets.latent_explorer(model, IMAGES, LABELS, (0.5, 0.5))
+        widgets.interpolation_explorer(model, IMAGES, LABELS, ("b", "d"))
 
 
 # ---- what the pictures show --------------------------------------------------------------------
@@ -231,39 +226,25 @@ def assert_shows(shown, expected):
     assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 1
 
 
-def test_the_latent_explorer_shows_the_decoded_code(model):
-    explorer = EXPLORERS["latent"](model)
-    z1, z2 = parts(explorer, SLIDERS)
-    assert z1.description == "z1 (code, no unit)" and (z1.min, z1.max, z1.step) == (0, 1, 0.01)
-    z1.value, z2.value = 0.25, 0.75
-    decoded = torch.sigmoid(model.decode(torch.tensor([[0.25, 0.75]])))
-    assert_shows(panel(explorer, 0, 200, pictures.MAP_SIDE), ink(decoded))
-    assert_shows(panel(explorer, 1, 200, pictures.MAP_SIDE), ink((decoded > 0.5).float()))
+def test_the_text_names_the_nearest_face_and_its_distance():
+    model = vae(3)
+    explorer = EXPLORERS["interpolation, emoji"](model)
+    parts(explorer, SLIDERS)[0].value = 0.3
+    codes, _ = model.encode(EMOJI[:2])
+    decoded = torch.sigmoid(model.decode(turn(*codes, 0.3).unsqueeze(0)))
+    least, i = (decoded - EMOJI).square().mean(dim=(1, 2, 3)).sqrt().min(dim=0)
+    expected = f"The nearest image of the set is {NAMES[i]}, at a distance of {least:.3f} (root"
+    assert explorer.text.value.endswith(f"{expected} mean square).")
+
+
+def test_the_text_counts_the_pixels_that_differ_from_the_nearest_letter(model):
+    explorer = EXPLORERS["interpolation"](model)
+    parts(explorer, SLIDERS)[0].value = 0.25
+    first, second = (model.encode(IMAGES[LABELS.index(one)][None]) for one in "bd")
+    decoded = torch.sigmoid(model.decode(torch.lerp(first, second, 0.25)))
     wrong = ((decoded > 0.5) != (IMAGES > 0.5)).sum(dim=(1, 2, 3)).min()
     assert explorer.text.value.startswith("Not a letter of the set: the nearest one")
     assert f"differs in {wrong} pixel" in explorer.text.value
-
-
-def test_the_text_names_the_nearest_face_and_its_distance():
-    model = vae(2)
-    explorer = widgets.latent_explorer(model, EMOJI, NAMES, (0.5, 1.0))
-    decoded = torch.sigmoid(model.decode(torch.tensor([[0.5, 1.0]])))
-    least, i = (decoded - EMOJI).square().mean(dim=(1, 2, 3)).sqrt().min(dim=0)
-    expected = f"The nearest image of the set is {NAMES[i]}, at a distance of {least:.3f} (root"
-    assert explorer.text.value == f"{expected} mean square)."
-    assert_shows(panel(explorer, 1, 200, 400, (20, 20)), light(EMOJI[i]))
-
-
-def test_the_mark_moves_to_the_code(model):
-    explorer = EXPLORERS["latent"](model)
-    ringed = []
-    for value in (0.2, 0.8):
-        for slider in parts(explorer, SLIDERS):
-            slider.value = value
-        ringed.append(pixels(explorer)[: pictures.MAP_SIDE, : pictures.MAP_SIDE].astype(int))
-    y, x, _ = np.nonzero(np.abs(ringed[0] - ringed[1]))
-    lower_left, upper_right = (x < 200) & (y > 200), (x > 200) & (y < 200)
-    assert (lower_left | upper_right).all() and lower_left.any() and upper_right.any()
 
 
 def test_the_ends_of_an_interpolation_are_the_two_images(model):

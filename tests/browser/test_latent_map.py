@@ -406,7 +406,7 @@ torch.manual_seed(0)
 model = models.Autoencoder([35, 17, 2, 17, 35])
 page.latent_map(model, letters, labels)
 """
-SLIDERS = "widgets.latent_explorer(model, letters, labels, start=(0.5, 0.5))"
+SLIDERS = "widgets.interpolation_explorer(model, letters, labels, start=('b', 'd'))"
 
 
 def test_in_jupyterlab_it_needs_no_kernel_and_keeps_its_keys(lab, browser):
