@@ -45,13 +45,14 @@ def open_page(request, browser, site):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_readable_and_its_maps_move(open_page, serious_findings, name):
+def test_a_page_is_readable_and_its_instruments_move(open_page, serious_findings, name):
     page = open_page(name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.locator("figure:visible").count() == 0  # still pictures give way to their maps
-    maps = page.frames[1:]
-    assert len(maps) == page.locator("iframe").count()
-    for frame in maps:
+    page.wait_for_function("!document.querySelector('.instrument:not(.alive)')")
+    assert page.locator("figure:visible").count() == 0  # still pictures give way to what moves
+    instruments = page.frames[1:]
+    assert len(instruments) == page.locator("iframe").count()
+    for frame in instruments:
         try_map(frame)
     for frame in page.frames:
         assert serious_findings(frame) == []
