@@ -11,10 +11,15 @@ from torch import nn
 from helpers import checks, noise, training
 from helpers.checks import emoji_vae
 from helpers.checks.emoji_vae import check_cheap_code, check_kl_between, check_sample_clouds
-from helpers.checks.letter_autoencoder import check_l1_derivative, check_pixel_errors, check_recipe
+from helpers.checks.letter_autoencoder import (
+    check_flip_one,
+    check_l1_derivative,
+    check_pixel_errors,
+    check_recipe,
+)
 from helpers.checks.letter_denoiser import check_bayes, check_letter_denoiser, check_salt_and_pepper
 from helpers.checks.mnist_denoiser import check_denoiser, check_psnr, check_two_noises
-from helpers.data import load_emoji, load_letters, load_mnist
+from helpers.data import load_capitals, load_emoji, load_letters, load_mnist
 from helpers.evaluation import bayes_denoiser, psnr
 from helpers.models import Autoencoder
 
@@ -401,6 +406,56 @@ RIGHT = {"lr": 0.05, "optimizer": partial(training.Adam, betas=(0.9, 0.99))}
 def test_recipe(capsys, settings, reply):
     make = partial(Autoencoder, [35, 17, 2, 17, 35])
     assert say(capsys, check_recipe, settings, make, IMAGES).startswith(reply)
+
+
+def flip_one(pixels=35, shape=(640,), draw=torch.randint):
+    """An answer that flips one of so many pixels; by default each image gets its own."""
+
+    def answer(x, generator):
+        which = draw(pixels, shape if len(x) == 640 else (len(x),), generator=generator)
+        return (x - nn.functional.one_hot(which.expand(len(x)), 35).reshape(x.shape)).abs()
+
+    return answer
+
+
+def flip_one_in_place(x, generator):
+    which = torch.randint(35, (len(x), 1), generator=generator)
+    rows = x.view(len(x), 35)
+    rows.scatter_(1, which, 1 - rows.gather(1, which))
+    return x
+
+
+def in_turn(pixels, shape, generator):
+    return torch.arange(*shape) % pixels
+
+
+ONE_PIXEL, OWN_GENERATOR = "hint: exactly one pixel", "hint: draw the random numbers with generator"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda x, generator: ..., "not yet"),
+        (lambda x, generator: x[:3], "hint: expected a tensor of shape (640, 1, 7, 5)"),
+        (lambda x, generator: x, ONE_PIXEL),
+        (lambda x, generator: 1 - x, ONE_PIXEL),
+        (lambda x, generator: (x - 1 / 35).abs(), ONE_PIXEL),
+        (lambda x, generator: flip_one()(flip_one()(x, generator), generator), ONE_PIXEL),
+        (flip_one(shape=(1,)), "hint: every image needs a random pixel of its own"),
+        (flip_one(draw=in_turn), OWN_GENERATOR),
+        (lambda x, generator: flip_one()(x, None), OWN_GENERATOR),
+        (flip_one(pixels=34), "hint: every one of the 35 pixels should be flipped equally often"),
+        (lambda x, g: flip_one()(x, g), "training with your noise stopped with TypeError"),
+        (flip_one(), "the networks reach an AUC of 1.00: right."),
+        (flip_one_in_place, "the networks reach an AUC of 1.00: right."),
+    ],
+)
+def test_flip_one(capsys, answer, reply):
+    make, letters = partial(Autoencoder, [35, 17, 2, 17, 35], activation=nn.Sigmoid), IMAGES.clone()
+    capitals = load_capitals().images
+    check = lambda answer: check_flip_one(answer, make, letters, capitals)  # noqa: E731
+    assert say(capsys, check, answer).startswith(reply)
+    assert torch.equal(letters, IMAGES)
 
 
 @pytest.mark.parametrize(

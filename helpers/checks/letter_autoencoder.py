@@ -1,14 +1,15 @@
 """The checks of notebook 02."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from helpers import checks
-from helpers.evaluation import pixel_errors, predict
+from helpers.evaluation import outlier_score, pixel_errors, predict, roc
 from helpers.stack import from_seeds
-from helpers.training import fit
+from helpers.training import Adam, fit, warmup_cosine
 
 
 @checks.exercise(1)
@@ -66,3 +67,37 @@ def check_recipe(settings: dict, make_model: Callable[[], nn.Module], images: Te
         think = "Think of the loss, the rate and the schedule."
         return f"hint: only {perfect} of 16 networks have no wrong pixel. {think}"
     return "at least 12 of 16 networks have no wrong pixel: right."
+
+
+@checks.exercise(4)
+def check_flip_one(
+    function: Callable[[Tensor, torch.Generator], Tensor],
+    make_model: Callable[[], nn.Module],
+    images: Tensor,
+    outliers: Tensor,
+) -> str:
+    """function(images, generator), both (N, 1, 7, 5), flips one random pixel of each image.
+
+    Trains 8 networks as a stack with this noise, seeds 100 to 107, and gives their mean AUC.
+    """
+    many = images.repeat(20, 1, 1, 1)
+    answer, again, other = checks.call_with_seeds(function, many, shape=many.shape)
+    flips = (answer - many).abs().flatten(1)
+    one = torch.ones(len(many))
+    if not (checks.close(flips.amax(dim=1), one) and checks.close(flips.sum(dim=1), one)):
+        return "hint: exactly one pixel of each image should change, from 0 to 1 or from 1 to 0."
+    often = 35 * flips.mean(dim=0)  # 1 on average
+    if often.max() > 10:
+        return "hint: every image needs a random pixel of its own."
+    if not checks.close(answer, again) or checks.close(answer, other):
+        return "hint: draw the random numbers with generator=generator: one seed, one noise."
+    if often.min() < 0.1 or often.max() > 2.5:
+        return "hint: every one of the 35 pixels should be flipped equally often."
+    networks = from_seeds(make_model, range(100, 108))
+    train = partial(fit, networks, images, epochs=2000, lr=0.05, record_every=1000, progress=False)
+    schedule, optimizer = warmup_cosine(2000, warmup=50), partial(Adam, betas=(0.9, 0.99))
+    with checks.caught("training with your noise"):
+        train(noise=function, scheduler=schedule, optimizer=optimizer)
+    scores = (outlier_score(networks, patterns) for patterns in (answer, outliers))
+    aucs = [roc(normal, strange)[2] for normal, strange in zip(*scores, strict=True)]
+    return f"the networks reach an AUC of {sum(aucs) / len(aucs):.2f}: right."
