@@ -75,7 +75,7 @@ def check_bayes(
 
 @checks.exercise(3)
 def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
-    """sizes: a code of at most 2, layers of at most 32; p: for the training. 95 % exact at p = 0.1."""
+    """sizes: code at most 2, layers at most 32; p: for the training. 95 % exact at p = 0.1."""
     if checks.is_missing(p, sizes):
         return checks.NOT_YET
     if not isinstance(sizes, list | tuple):
