@@ -461,21 +461,26 @@ def test_flip_one(capsys, answer, reply):
 @pytest.mark.parametrize(
     ("sizes", "p", "reply"),
     [
-        ([35, 17, ..., 17, 35], 0.1, "not yet"),
-        ([35, 17, 4, 17, 35], ..., "not yet"),
+        ([35, ..., 2, ..., 35], 0.1, "not yet"),
+        ([35, 17, 2, 17, 35], ..., "not yet"),
         (None, 0.1, "not yet"),
         (35, 0.1, "hint: give the sizes as a list, [35, ...]; yours are a int"),
-        ([35, 17, 5, 17, 35], 0.1, "hint: the code may have at most 4 numbers"),
-        ([35, 4, 64, 4, 35], 0.1, "hint: the code may have at most 4 numbers"),
-        ([35, 257, 4, 257, 35], 0.1, "hint: the code may have at most 4 numbers, a layer at most"),
+        ([35, 17, 3, 17, 35], 0.1, "hint: the code may have at most 2 numbers"),
+        ([35, 2, 32, 2, 35], 0.1, "hint: the code may have at most 2 numbers"),
+        ([35, 33, 2, 33, 35], 0.1, "hint: the code may have at most 2 numbers, a hidden layer at"),
         ([35, 0, 35], 0.1, "training stopped with ValueError: sizes"),
-        ([36, 4, 36], 0.1, "training stopped with ValueError"),
-        ([35, "4", 35], 0.1, "training stopped with TypeError"),
+        ([36, 2, 36], 0.1, "training stopped with ValueError"),
+        ([35, "2", 35], 0.1, "training stopped with TypeError"),
         ([35, np.array([1, 2]), 35], 0.1, "training stopped with ValueError"),
-        ([35, 4, 35], float("nan"), "training stopped with ValueError: p is a probability"),
-        ([35, 4, 35], "0.1", "training stopped with TypeError"),
+        ([35, 2, 35], float("nan"), "training stopped with ValueError: p is a probability"),
+        ([35, 2, 35], "0.1", "training stopped with TypeError"),
         ([35, 2, 35], 1.0, "hint: 0% of the letters are right"),
-        ((35, 48, 4, 48, 35), 0.12, "at least 95 % of the letters are right at p = 0.1: right."),
+        ([35, 32, 2, 32, 35], 0.12, "hint: 9"),  # as wide as it may be, and not deep enough
+        (
+            (35, 32, 32, 2, 32, 32, 35),
+            0.12,
+            "at least 95 % of the letters are right at p = 0.1: right.",
+        ),
     ],
 )
 def test_letter_denoiser(capsys, sizes, p, reply):

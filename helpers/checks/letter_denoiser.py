@@ -75,7 +75,7 @@ def check_bayes(
 
 @checks.exercise(3)
 def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
-    """sizes with a code of at most 4, and a p for the training: 95 % exact at p = 0.1."""
+    """sizes: code at most 2, layers at most 32; p: for the training. 95 % exact at p = 0.1."""
     if checks.is_missing(p, sizes):
         return checks.NOT_YET
     if not isinstance(sizes, list | tuple):
@@ -83,8 +83,8 @@ def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
     if any(size is ... for size in sizes):
         return checks.NOT_YET
     with checks.caught("training"):
-        if sizes[len(sizes) // 2] > 4 or max(sizes) > 256:
-            most = "the code may have at most 4 numbers, a layer at most 256"
+        if sizes[len(sizes) // 2] > 2 or max(sizes[1:-1], default=0) > 32:
+            most = "the code may have at most 2 numbers, a hidden layer at most 32"
             return f"hint: {most}; yours are {sizes}."
         make_model = partial(Autoencoder, sizes, code_activation=nn.Identity)
         networks = from_seeds(make_model, range(100, 104))
@@ -96,6 +96,6 @@ def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
     errors = pixel_errors(torch.sigmoid(predict(networks, noisy)), clean)
     exact = float((errors == 0).float().mean())
     if exact < 0.95:
-        ask = "More room in the layers? Another noise in training?"
+        ask = "More hidden layers? Another noise in training?"
         return f"hint: {exact:.0%} of the letters are right. {ask}"
     return "at least 95 % of the letters are right at p = 0.1: right."

@@ -14,8 +14,9 @@ from torch import nn
 from tqdm import tqdm
 
 from helpers import data, losses, noise
+from helpers.inner.backpropagation import Backpropagation
 from helpers.models import Autoencoder
-from helpers.stack import Backpropagation, from_seeds, stack
+from helpers.stack import from_seeds, stack
 
 RECORD = data.DATA_FOLDER / "report_denoisers.pt"
 EPOCHS, LR, SEEDS = 10_000, 0.009, range(16)
