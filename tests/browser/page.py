@@ -114,11 +114,11 @@ async ([id, key, steps]) => {
         const start = performance.now();
         const press = { key, repeat: step > 0, cancelable: true };
         canvas.dispatchEvent(new KeyboardEvent('keydown', press));
-        while (performance.now() - start < 33) {
+        do {  // at least one frame, even if the computer was busy for those 33 ms
             await frame();
             const spent = performance.now() - start, now = read();
             if (now !== last) seen.add(now), times.push(spent), last = now;
-        }
+        } while (performance.now() - start < 33);
     }
     return [seen.size, times];
 }
