@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator
-from mpl_toolkits.mplot3d.proj3d import proj_transform
 
 from helpers.inner.drawing import blocks_of, draw_blocks
 from helpers.inner.expect import expect
@@ -92,11 +91,10 @@ def show_grid(images, ax=None, extent=(0, 1, 0, 1), paper="white") -> Axes:
     return ax
 
 
-def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axes:
+def plot_curves(curves, xlabel, ylabel, ax=None, log: bool = False) -> Axes:
     """One line for each name. A curve is (x, values), values (len(x),) or (len(x), seeds).
 
-    With seeds the line is their mean, the band all of them. log: True for a logarithmic scale of
-    the values, "symlog" for one that is linear below 1 and can show 0.
+    With seeds the line is their mean, the band all of them. log: a logarithmic scale of the values.
     """
     ax = ax or _new_axes(7, 3.6)
     for i, (name, (x, values)) in enumerate(curves.items()):
@@ -107,12 +105,9 @@ def plot_curves(curves, xlabel, ylabel, ax=None, log: bool | str = False) -> Axe
             lowest, highest = seeds.min(axis=1), seeds.max(axis=1)
             ax.fill_between(x, lowest, highest, color=COLOURS[i % 7], alpha=0.15, linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    if log == "symlog":
-        ax.set_yscale("symlog", linthresh=1)
-    elif log:
+    if log:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    if log:
         ax.yaxis.set(major_formatter="{x:g}", minor_formatter="")
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
@@ -158,23 +153,17 @@ def plot_codes(codes, labels, ax=None, title="") -> Axes:
 
 
 def plot_thumbnails(codes, images, ax, title="", zoom=1.0) -> Axes:
-    """A map of codes (N, 2 or 3): each image (N, 1, H, W) as a small picture, light on black.
+    """A map of 2-D codes (N, 2): each image (N, 1, H, W) as a small picture, light on black.
 
-    zoom: points on the page for each pixel. 3-D codes need an ``ax`` with projection "3d", and are
-    seen as it is turned. ValueError for codes of another size, or not as many as images.
+    zoom: points on the page for each pixel. ValueError for codes of another shape.
     """
-    codes, n = np.asarray(codes), len(images)
-    expect(codes.shape in ((n, 2), (n, 3)), f"codes: expected shape ({n}, 2 or 3)", codes.shape)
+    codes, shape = np.asarray(codes), (len(images), 2)
+    expect(codes.shape == shape, f"codes: expected shape {shape}", codes.shape)
     ax.scatter(*codes.T, s=4, color=COLOURS[1])
     ax.locator_params(nbins=4)
-    if codes.shape[1] == 3:
-        ax.set(xlabel="z1", ylabel="z2", zlabel="z3", title=title)
-        ax.set_box_aspect(None, zoom=0.85)  # room for the labels
-        codes = np.stack(proj_transform(*codes.T, ax.get_proj())[:2], axis=1)
-    else:
-        ax.set(**PLANE, title=title)
-        ax.margins(0.08)
-        ax.grid(alpha=0.3)
+    ax.set(**PLANE, title=title)
+    ax.margins(0.08)
+    ax.grid(alpha=0.3)
     for point, image in zip(codes, np.asarray(images), strict=True):
         picture = OffsetImage(image[0], zoom=zoom, cmap="gray", norm=plt.Normalize(0, 1))
         ax.add_artist(AnnotationBbox(picture, point, frameon=False))
@@ -221,19 +210,6 @@ def plot_errors(errors, labels, ax=None, title="") -> Axes:
     ax.set_xticks(range(len(labels)), labels, family="monospace")
     ax.margins(x=0.01)
     ax.yaxis.get_major_locator().set_params(integer=bool(np.all(errors % 1 == 0)))
-    return ax
-
-
-def plot_roc(curves) -> Axes:
-    """ROC curves: for each name (false alarms, found, auc) as `evaluation.roc` gives them."""
-    ax = _new_axes(4.5, 4.5)
-    for i, (name, (false_alarms, found, auc)) in enumerate(curves.items()):
-        ax.plot(false_alarms, found, **line_style(i), linewidth=2, label=f"{name}: AUC {auc:.2f}")
-    ax.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":", label="guessing: AUC 0.50")
-    ax.set(xlabel="letters called outliers (share)", ylabel="outliers found (share)")
-    ax.set_aspect("equal")
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, loc="lower right")
     return ax
 
 

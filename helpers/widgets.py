@@ -48,15 +48,15 @@ KINDS = {"Gaussian (sigma)": noise.gaussian, "salt and pepper (p)": noise.salt_a
 
 
 def noise_explorer(
-    images, labels, denoisers=None, captions=None, kinds=KINDS, level=0.5, most=1.0, start=0, seed=0
+    images, labels, denoisers=None, captions=None, kinds=KINDS, level=0.5, start=0, seed=0
 ) -> Explorer:
     """Choose an image, the kind of noise and its level: original, noisy, and what denoisers make.
 
     denoisers: name -> function from noisy images (1, 1, H, W) and the level to pixel values.
     captions: functions (pixels, image) -> text, below every picture but the original; by default
     `psnr_caption`.
-    kinds: name -> function (images, level, generator=...). level, most: start and end of its
-    slider. start: index of an image. The noise, from `seed`, stays until the button is pressed.
+    kinds: name -> function (images, level, generator=...). level: where its slider starts.
+    start: index of an image. The noise, from `seed`, stays until the button is pressed.
     """
     pictures.check_images(images, labels)
     names, captions = list(kinds), [psnr_caption] if captions is None else captions
@@ -73,7 +73,7 @@ def noise_explorer(
         return panels(shown, 168), f"{names[kind]}, level {level:.3f}, draw {draws + 1}"
 
     which, what = image_choice(labels, start), choice("kind of noise", names)
-    how_much = slider("noise level (sigma or p)", 0, most, level, most / 100, digits=3)
+    how_much = slider("noise level (sigma or p)", 0.0, 1.0, level, 0.01, digits=3)
     controls = [which, what, how_much, button("new draw of the noise")]
     if len(names) > 1:
         return explorer(controls, draw)
