@@ -73,7 +73,7 @@ def noise_explorer(
         return panels(shown, 168), f"{names[kind]}, level {level:.3f}, draw {draws + 1}"
 
     which, what = image_choice(labels, start), choice("kind of noise", names)
-    how_much = slider("noise level (sigma or p)", 0.0, 1.0, level, 0.01, digits=3)
+    how_much = slider("noise level (sigma or p)", 0, 1.0, level, 0.01, digits=3)
     controls = [which, what, how_much, button("new draw of the noise")]
     if len(names) > 1:
         return explorer(controls, draw)
