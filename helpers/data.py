@@ -56,24 +56,10 @@ def load_mnist(train: bool = True) -> ImageSet:
     """
     from torchvision.datasets import MNIST  # here: it takes longer to import than all the rest
 
-    return _load_idx(MNIST, train)
-
-
-def load_fashion_mnist() -> ImageSet:
-    """The 10000 test images of Fashion-MNIST (Xiao, Rasul & Vollgraf 2017): clothes, as MNIST.
-
-    They are not part of the practical: without the internet this raises FileNotFoundError.
-    """
-    from torchvision.datasets import FashionMNIST
-
-    return _load_idx(FashionMNIST, train=False)
-
-
-def _load_idx(published, train):
-    folder, stem = DATA_FOLDER / published.__name__ / "raw", "train" if train else "t10k"
+    folder = DATA_FOLDER / "MNIST" / "raw"
     images, labels = (  # each with a header of its own length
-        torch.frombuffer(read_gzip(folder / name, md5, published.mirrors), dtype=torch.uint8)
-        for name, md5 in published.resources
-        if name.startswith(stem)
+        torch.frombuffer(read_gzip(folder / name, md5, MNIST.mirrors), dtype=torch.uint8)
+        for name, md5 in MNIST.resources
+        if name.startswith("train" if train else "t10k")
     )
     return ImageSet(images[16:].reshape(-1, 1, 28, 28).float().div_(255), labels[8:].long())
