@@ -45,16 +45,6 @@ def psnr(pixels: Tensor, images: Tensor) -> Tensor:
     return -10 * (pixels - images).square().flatten(1).mean(dim=1).log10()
 
 
-def sharpness(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbours, right and below, (N,); noise makes it larger too.
-
-    An edge smeared over k pixels counts 1/k of a sharp one. (The "energy of gradient" of autofocus:
-    Subbarao, Choi & Nikzad 1993.)
-    """
-    right, below = (images.diff(dim=way).square().flatten(1).mean(dim=1) for way in (-1, -2))
-    return right + below
-
-
 def t_interval(values) -> tuple[float, float]:
     """95 % interval of the mean of (n,) finite numbers, n >= 2, one for each seed (Student 1908).
 

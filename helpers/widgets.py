@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from helpers import noise
-from helpers.evaluation import pixel_errors, psnr
+from helpers.evaluation import psnr
 from helpers.inner.expect import expect
 from helpers.inner.explorer import Explorer
 from helpers.inner.live_curve import LiveCurve
@@ -37,11 +37,6 @@ def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
 def psnr_caption(pixels: Tensor, image: Tensor) -> str:
     """A caption for `noise_explorer`: the PSNR of one picture."""
     return f"{psnr(pixels, image).item():.1f} dB"
-
-
-def error_caption(pixels: Tensor, image: Tensor) -> str:
-    """A caption for `noise_explorer`: how many pixels are wrong once the picture is cut at 0.5."""
-    return f"wrong pixels: {int(pixel_errors(pixels.clamp(0, 1), image))}"
 
 
 KINDS = {"Gaussian (sigma)": noise.gaussian, "salt and pepper (p)": noise.salt_and_pepper}

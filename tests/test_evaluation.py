@@ -24,7 +24,6 @@ from helpers.evaluation import (
     psnr,
     rms_distances,
     roc,
-    sharpness,
     t_interval,
 )
 from helpers.models import Autoencoder, VariationalAutoencoder
@@ -109,17 +108,6 @@ def test_psnr_by_hand_and_against_a_loop():
     pixels = random_images(*IMAGES.shape, seed=1)
     errors = ((pixels - IMAGES) ** 2).numpy().mean(axis=(1, 2, 3))
     assert np.allclose(psnr(pixels, IMAGES), 10 * np.log10(1 / errors))
-
-
-@pytest.mark.parametrize("k", [1, 2, 4, 10])
-def test_an_edge_smeared_over_k_pixels_counts_one_kth_and_every_image_alone(k):
-    ramp = ((torch.arange(20, dtype=torch.float64) - 5) / k).clamp(0, 1)
-    edge = ramp.expand(1, 1, 20, 20)
-    for turned in (edge, edge.mT, edge.flip(-1), 1 - edge):
-        assert sharpness(turned).tolist() == pytest.approx([1 / 19 / k])  # 19 neighbours in a row
-    chess = ((torch.arange(8).unsqueeze(1) + torch.arange(6)) % 2.0).expand(1, 1, 8, 6)
-    mixed = torch.cat([torch.full_like(chess, 0.3), chess, chess / 2])
-    assert sharpness(mixed).tolist() == pytest.approx([0, 2, 0.5])  # to the right and below
 
 
 # ---- intervals ---------------------------------------------------------------------------------
