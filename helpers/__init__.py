@@ -1,9 +1,8 @@
 """Helpers for the autoencoder practical. Importing this package does no work.
 
-Import the module that you need, for example ``from helpers import data``. To read, in order: data,
-noise, losses, models, stack, training, evaluation, plotting, widgets. Not to be read: `page`
-(instruments of the notebooks' pages), `checks` (of the exercises), `inner` (what works behind the
-modules, such as the gradients of a stack by hand, for speed).
+To read, in order: data, noise, losses, models, stack, training, evaluation, plotting, widgets. Not
+to be read: `page` (instruments of the notebooks' pages), `checks` (of the exercises), `inner` (what
+works behind the modules, such as the gradients of a stack by hand, for speed).
 """
 
 import os

@@ -51,8 +51,7 @@ def load_emoji() -> ImageSet:
 def load_mnist(train: bool = True) -> ImageSet:
     """MNIST digits: (60000, 1, 28, 28), or the 10000 of the test with ``train=False``; 0 to 9.
 
-    Reads the .gz files as published and checks their md5. One that is missing is fetched from
-    torchvision's mirrors and put into the folder.
+    A missing file is fetched from torchvision's mirrors and kept; all are checked by their md5.
     """
     from torchvision.datasets import MNIST  # here: it takes longer to import than all the rest
 

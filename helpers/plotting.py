@@ -214,10 +214,9 @@ def plot_errors(errors, labels, ax=None, title="") -> Axes:
 
 
 def plot_network(model, ax=None, title="") -> Axes:
-    """The layers of a network of `models` as blocks, from left to right, with their widths.
+    """The layers of a network of `models` as blocks; ValueError for another network.
 
-    A dense layer is as high as its width (log scale); those of a U-Net as their resolution, with
-    the skip as an arrow. Raises ValueError for another network.
+    A dense layer is as high as its width (log scale); those of a U-Net as their resolution.
     """
     blocks, skips = blocks_of(model)
     ax = ax or _new_axes(1.1 * len(blocks), 2.6)

@@ -1,7 +1,6 @@
 """Many dense networks as one module: a layer of all of them is one batched matrix product.
 
-`Stack` is an ordinary module, and autograd can follow it. `fit` takes its gradients from
-`helpers.inner`: the same ones, several times faster.
+Autograd can follow a `Stack`; `fit` takes the same gradients, sooner, from `helpers.inner`.
 """
 
 import copy

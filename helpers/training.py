@@ -40,7 +40,6 @@ class History:
     measured: list[Tensor] = field(default_factory=list)
     best_epoch: int | None = None
     seconds: float = 0.0
-    stopped: str = "finished"  # or "early stopping", "interrupted"
 
 
 def fit(
@@ -158,10 +157,8 @@ def fit(
             if on_epoch and record:
                 on_epoch(history)
             if stop:
-                history.stopped = "early stopping"
                 break
     except KeyboardInterrupt:
-        history.stopped = "interrupted"
         print(f"Interrupted in epoch {epoch}: model and model.history can be used as they are.")
         raise
     finally:

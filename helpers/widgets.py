@@ -1,13 +1,10 @@
 """Sliders. An explorer is made of ordinary ipywidgets: controls, one picture, a line of text.
 
-`explorer(controls, draw)` calls your function `draw` after every move. Random numbers of an
-explorer come from a generator of its own: moving a slider never changes a training.
+`explorer(controls, draw)`, see `inner.explorer`, calls your function after every move. Its random
+numbers come from a generator of its own: moving a slider never changes a training.
 Images are (N, 1, H, W) in [0, 1] and have N names, `labels`. Wrong arguments raise ValueError.
 """
 
-from collections.abc import Callable, Sequence
-
-import ipywidgets
 import torch
 from torch import Tensor
 
@@ -23,15 +20,7 @@ from helpers.page.controls import button, choice, image_choice, name_slider, sli
 from helpers.page.pictures import beside, panels
 
 __all__ = ["LiveCurve", "beside", "name_slider", "panels"]  # for explorers of the notebooks
-
-
-def explorer(controls: Sequence[ipywidgets.Widget], draw: Callable) -> Explorer:
-    """Join controls and a function draw(*values) -> (PIL image, text).
-
-    values: of the controls, in their order; of a button how often it was pressed. No gradients are
-    recorded. If `draw` fails after a move, its error stands below the sliders, without a picture.
-    """
-    return Explorer(list(controls), draw)
+explorer = Explorer
 
 
 def psnr_caption(pixels: Tensor, image: Tensor) -> str:

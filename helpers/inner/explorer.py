@@ -13,12 +13,14 @@ from helpers.page.controls import main_control, places
 
 
 class Explorer(ipywidgets.VBox):
-    """Controls, the picture and a line of text, one below the other.
+    """Join controls and a function draw(*values) -> (PIL image, text).
 
-    `draw` is given the values of all controls after a move; of a button how often it was pressed.
+    values: of the controls, in their order; of a button how often it was pressed. No gradients are
+    recorded. If `draw` fails after a move, its error stands below the sliders, without a picture.
     """
 
     def __init__(self, controls: Sequence[ipywidgets.Widget], draw: Callable):
+        controls = list(controls)
         self.controls, self.draw, self.paused = controls, draw, False
         self.clicks = {c: 0 for c in controls if isinstance(c, ipywidgets.Button)}
         self.picture = ipywidgets.Image(format="png", layout={"flex": "none"})
