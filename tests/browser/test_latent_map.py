@@ -463,6 +463,7 @@ def test_a_notebook_that_was_not_run_shows_a_still_picture(lab, browser):
         assert still.evaluate("image => image.naturalWidth") > 300
 
 
+@pytest.mark.long
 def test_a_move_is_faster_than_a_slider_of_python(lab, browser):
     with open_notebook(lab, browser, lab.write("both.ipynb", MAP, SLIDERS)) as notebook:
         notebook.run()

@@ -31,7 +31,7 @@ TRAINING = """
 torch.manual_seed(0)
 model = models.Autoencoder([35, 17, 5, 17, 35])
 some_noise = partial(noise.salt_and_pepper, p=0.1)
-history = training.fit(model, letters, epochs=10_000, noise=some_noise)
+history = training.fit(model, letters, epochs=4_000, noise=some_noise)
 print(f"final loss {history.loss[-1]:.10f}")
 """
 
