@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 from torch import Tensor, nn
 
 from helpers.evaluation import pixel_errors
+from helpers.inner.expect import expect
 from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import pictures
 from helpers.page.packing import folded, layers_of, pack, pack_decoder, pack_network, run, tried
@@ -35,9 +36,8 @@ class Instrument:
     def __init__(self, name: str, data: dict, still: bytes, description: str, most: int):
         self.name, self.data, self.still, self.description = name, data, still, description
         size = len(self._repr_html_().encode())
-        if size > most:
-            expected = f"expected a page of at most {most // 1000} KB, got {size // 1000}"
-            raise ValueError(f"{name}: {expected}: give fewer or smaller models, images or epochs")
+        got = f"{size // 1000}: give fewer or smaller models, images or epochs"
+        expect(size <= most, f"{name}: expected a page of at most {most // 1000} KB", got)
 
     def page(self) -> str:
         """The instrument as a whole HTML page."""
@@ -116,26 +116,19 @@ def latent_map(
     from 1; by default the two in which the codes differ most. Sliders hold the other numbers.
     Raises ValueError for another model, and for codes, a start or dimensions that don't fit.
     """
-    if not isinstance(model, Autoencoder | VariationalAutoencoder):
-        kind = type(model).__name__
-        raise ValueError(f"expected an Autoencoder or a VariationalAutoencoder, got {kind}")
+    dense = isinstance(model, Autoencoder | VariationalAutoencoder)
+    expect(dense, "expected an Autoencoder or a VariationalAutoencoder", type(model).__name__)
     codes = pictures.codes_of(model, images, labels)
     latent_dim = codes.shape[1]
-    if latent_dim < 2:
-        raise ValueError(
-            f"latent_map: expected a model with latent_dim 2 or more, got {latent_dim}"
-        )
+    expect(latent_dim >= 2, "latent_map: expected a model with latent_dim 2 or more", latent_dim)
     dimensions = _widest(codes) if dimensions is None else dimensions
-    known = range(1, latent_dim + 1)
-    if len(dimensions) != 2 or len({*dimensions} & {*known}) != 2:
-        expected = f"two different numbers from 1 to {latent_dim}"
-        raise ValueError(f"dimensions: expected {expected}, got {dimensions}")
+    good = len(dimensions) == len({*dimensions} & {*range(1, latent_dim + 1)}) == 2
+    expect(good, f"dimensions: expected two different numbers from 1 to {latent_dim}", dimensions)
     start = codes.mean(dim=0).tolist() if start is None else [float(value) for value in start]
-    if len(start) != latent_dim:
-        raise ValueError(f"start: expected {latent_dim} numbers, got {len(start)}")
+    expect(len(start) == latent_dim, f"start: expected {latent_dim} numbers", len(start))
     bounds = pictures.code_bounds(model, codes)
-    if not all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True)):
-        raise ValueError(f"start: expected a code on the map, within {bounds}, got {start}")
+    inside = all(low <= value <= high for value, (low, high) in zip(start, bounds, strict=True))
+    expect(inside, f"start: expected a code on the map, within {bounds}", start)
     steps = [round((high - low) / 100, 4) for low, high in bounds]
     ends = zip(bounds, steps, strict=True)  # it reaches a little past the codes
     bounds = [(round(low - 8 * step, 2), round(high + 8 * step, 2)) for (low, high), step in ends]
@@ -200,15 +193,12 @@ def sketchpad(
     larger than 300 KB for letters, 1.5 MB for others.
     """
     data, thresholds = _set_of(images, labels), thresholds or {}
-    if not models or not all(isinstance(name, str) for name in models):
-        raise ValueError(f"models: expected name -> network, at least one, got {models}")
-    finite = all(map(math.isfinite, thresholds.values()))
-    if not thresholds.keys() <= models.keys() or not finite:
-        raise ValueError(f"thresholds: expected names of models, finite numbers, got {thresholds}")
-    if level is not None and not 0 <= level <= 1:
-        raise ValueError(f"level: expected None or a number from 0 to 1, got {level}")
-    if start not in range(len(images)):
-        raise ValueError(f"start: expected an index below {len(images)}, got {start}")
+    good = models and all(isinstance(name, str) for name in models)
+    expect(good, "models: expected name -> network, at least one", models)
+    good = thresholds.keys() <= models.keys() and all(map(math.isfinite, thresholds.values()))
+    expect(good, "thresholds: expected names of models, finite numbers", thresholds)
+    expect(level is None or 0 <= level <= 1, "level: expected None or a number from 0 to 1", level)
+    expect(start in range(len(images)), f"start: expected an index below {len(images)}", start)
     inputs, rows = tried(images), []
     image, shown = images[start : start + 1], {"drawing": images[start]}
     for name, model in models.items():
@@ -253,14 +243,14 @@ def film(
     """
     data, count = _set_of(images, labels), len(images)
     epochs = [int(epoch) for epoch in epochs]
-    if len(epochs) < 2 or sorted(set(epochs)) != epochs or not runs:
-        raise ValueError(f"epochs: expected two or more that grow, and a run, got {epochs}")
+    good = len(epochs) >= 2 and sorted(set(epochs)) == epochs and runs
+    expect(good, "epochs: expected two or more that grow, and a run", epochs)
     rows, shown = [], {}
     for name, (outputs, codes) in runs.items():
         expected = (len(epochs), *images.shape)
-        if outputs.shape != expected or not ((outputs >= 0) & (outputs <= 1)).all():
-            got = f"{tuple(outputs.shape)}, {outputs.min():.2f} to {outputs.max():.2f}"
-            raise ValueError(f"{name}: expected outputs {expected} in [0, 1], got {got}")
+        good = outputs.shape == expected and ((outputs >= 0) & (outputs <= 1)).all()
+        got = f"{tuple(outputs.shape)}, {outputs.min():.2f} to {outputs.max():.2f}"
+        expect(good, f"{name}: expected outputs {expected} in [0, 1]", got)
         errors = (outputs - images).square().flatten(1).mean(dim=1)
         if data["letters"]:
             errors = pixel_errors(outputs, images).sum(dim=1)
@@ -268,11 +258,10 @@ def film(
         # 16 grey values, as differences from epoch to epoch: most are 0. Cut at 0.5 none changes.
         row["outputs"] = _differences((15 * outputs).round())
         if codes is not None:
-            if codes.shape[:2] != (len(epochs), count) or codes.dim() != 3 or codes.shape[2] < 2:
-                expected = f"({len(epochs)}, {count}, d), d >= 2"
-                raise ValueError(f"{name}: expected codes {expected}, got {tuple(codes.shape)}")
-            if not codes.isfinite().all():
-                raise ValueError(f"{name}: expected finite codes, got NaN or inf")
+            shape, expected = tuple(codes.shape), f"({len(epochs)}, {count}, d), d >= 2"
+            good = shape[:2] == (len(epochs), count) and len(shape) == 3 and shape[2] >= 2
+            expect(good, f"{name}: expected codes {expected}", shape)
+            expect(codes.isfinite().all(), f"{name}: expected finite codes", "NaN or inf")
             plane = [dimension - 1 for dimension in _widest(codes[-1])]
             codes = codes[..., plane]
             low, high = codes.amin(dim=(0, 1)), codes.amax(dim=(0, 1))
