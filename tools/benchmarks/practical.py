@@ -111,10 +111,11 @@ def sliders() -> dict:
         presses = [slider.press("ArrowRight", 500)[1] for _ in range(KEYS)]
         times = {"slider": [time for time in presses if time]}
         frame = notebook.page.locator(".latent-map iframe").element_handle().content_frame()
-        frame.evaluate("latentMap.ready")
+        frame.evaluate("ready")
         frame.locator("#map").focus()
+        frame.page.keyboard.press("Home")
         basins(frame)
-        shown, times["map"] = frame.evaluate(HOLD, 40)
+        shown, times["map"] = frame.evaluate(HOLD, ["map", "ArrowRight", 40])
     return {"shown_of_40": shown} | {
         name: {
             "median": round(statistics.median(values)),
