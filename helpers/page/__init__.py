@@ -116,8 +116,9 @@ def latent_map(
     from 1; by default the two in which the codes differ most. Sliders hold the other numbers.
     Raises ValueError for another model, and for codes, a start or dimensions that don't fit.
     """
-    dense = isinstance(model, Autoencoder | VariationalAutoencoder)
-    expect(dense, "expected an Autoencoder or a VariationalAutoencoder", type(model).__name__)
+    if not isinstance(model, Autoencoder | VariationalAutoencoder):
+        kind = type(model).__name__
+        raise ValueError(f"expected an Autoencoder or a VariationalAutoencoder, got {kind}")
     codes = pictures.codes_of(model, images, labels)
     latent_dim = codes.shape[1]
     expect(latent_dim >= 2, "latent_map: expected a model with latent_dim 2 or more", latent_dim)
