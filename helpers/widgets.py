@@ -1,7 +1,7 @@
 """Sliders. An explorer is made of ordinary ipywidgets: controls, one picture, a line of text.
 
-`explorer(controls, draw)`, see `inner.explorer`, calls your function after every move. Its random
-numbers come from a generator of its own: moving a slider never changes a training.
+`explorer(controls, draw)`, see `inner.explorer`, calls your function after every move. Those made
+here draw random numbers with generators of their own: a slider never changes a training.
 Images are (N, 1, H, W) in [0, 1] and have N names, `labels`. Wrong arguments raise ValueError.
 """
 

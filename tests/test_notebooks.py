@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-MOST_BYTES, MOST_BYTES_OF_AN_INSTRUMENT, MOST_LINES = 1_000_000, 700_000, 30
+MOST_BYTES, MOST_BYTES_OF_AN_INSTRUMENT, MOST_LINES = 1_000_000, 700_000, 20
 
 
 def name(path):
@@ -59,6 +59,8 @@ def test_executed_in_order_from_a_fresh_kernel_in_short_cells(notebook):
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     longest = max((cell.source for cell in cells), key=lambda source: source.count("\n"))
     assert longest.count("\n") < MOST_LINES, longest
+    wide = [line for cell in cells for line in cell.source.splitlines() if len(line) > 100]
+    assert wide == []
 
 
 def test_outputs_are_clean(notebook):
