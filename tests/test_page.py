@@ -346,6 +346,18 @@ def test_a_film_tells_the_wrong_pixels_of_every_epoch():
     )
 
 
+def test_all_maps_of_a_film_have_one_scale():
+    near, far = torch.rand(3, 32, 2), 8 * torch.rand(3, 32, 2) - 4
+    outputs = LETTERS.expand(3, -1, -1, -1, -1)
+    made = page.film(LETTERS, LABELS, (0, 1, 2), {"near": (outputs, near), "far": (outputs, far)})
+    low, high = made.data["bounds"]
+    assert low == round(far.min().item(), 2) and high == round(far.max().item(), 2)
+    for run, codes in zip(made.data["runs"], (near, far), strict=True):
+        shares = torch.tensor(unpack(run["codes"])).reshape(-1, 3).cumsum(dim=1).T / 4095
+        shown = low + (high - low) * shares.reshape(3, 32, 2)
+        assert (shown - codes[..., run["plane"]]).abs().max() < 0.01
+
+
 def frames_of(*controls, draw=lambda *values: (Image.new("RGB", (40, 30), "red"), str(values))):
     """What is in the flipbook of an explorer, or None."""
     text = widgets.explorer(controls, draw)._repr_mimebundle_().get("text/html")

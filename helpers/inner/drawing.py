@@ -43,8 +43,8 @@ def _unet(model):
     half, quarter = model.down_1[1].out_channels, model.down_2[1].out_channels
     layers = [(1, 1), (4, 2), (half, 2), (quarter, 4), (quarter, 4), (quarter, 2)]
     layers += [(quarter + half, 2), (half, 2), (4, 2), (1, 1)]
-    sizes = {1: "H x W", 2: "H/2 x W/2", 4: "H/4 x W/4"}
-    return [(6 / part, f"{n} of\n{sizes[part]}", 0) for n, part in layers]
+    sides = {part: 28 // part for part in (1, 2, 4)}  # for images of MNIST
+    return [(6 / part, f"{n} of\n{sides[part]} x {sides[part]}", 0) for n, part in layers]
 
 
 def _dense(model):

@@ -90,7 +90,8 @@ def _set_of(images, labels):
     pictures.check_images(images, labels)
     shape, letters = list(images.shape[-2:]), pictures.are_letters(images)
     packed = pack(255 * images)
-    return {"labels": list(labels), "shape": shape, "letters": letters, "images": packed}
+    about = {"labels": list(labels), "shape": shape, "letters": letters, "images": packed}
+    return about | {"ink": letters}  # ink on white paper, others are light on black
 
 
 def _rounded(numbers):
@@ -217,11 +218,11 @@ def sketchpad(
             bounds = pictures.code_bounds(model, codes)
             row["map"] = {"codes": _rounded(codes), "bounds": bounds, "plane": plane}
         rows.append(row)
-    data |= {"models": rows, "level": level, "start": start}
+    data |= {"models": rows, "level": level, "start": start, "ink": True}  # one draws with ink
     if classifier is not None:
         reader = pack_network(folded([*classifier, nn.Softmax(1)]), inputs)
         data |= {"classifier": reader["layers"]}
-    still = pictures.panels(shown, paper=pictures.paper_of(images)).quantize(32)
+    still = pictures.panels(shown).quantize(32)
     description = f"The picture {labels[start]}, and what {', '.join(models)} make of it."
     most = 300_000 if data["letters"] else 1_500_000
     return Instrument("sketchpad", data, pictures.png(still, 9), description, most)
@@ -239,14 +240,15 @@ def film(
     images (N, 1, H, W), labels: N names, of letters (all pixels 0 or 1) or others. epochs: E of
     them. runs: name -> (outputs, codes): pixel values (E, N, 1, H, W) and (E, N, d) numbers, or
     None for no map. Such are what ``fit(..., measure=...)`` takes: see `training.History`.
-    Of a code of more than two numbers the map shows the two that differ most at the end.
+    Of a code of more than two numbers the map shows the two that differ most at the end; all maps
+    have one scale.
     Raises ValueError for what does not fit, and if the page would be larger than 300 KB.
     """
     data, count = _set_of(images, labels), len(images)
     epochs = [int(epoch) for epoch in epochs]
     good = len(epochs) >= 2 and sorted(set(epochs)) == epochs and runs
     expect(good, "epochs: expected two or more that grow, and a run", epochs)
-    rows, shown = [], {}
+    rows, maps, shown = [], list[tuple[dict, Tensor]](), {}
     for name, (outputs, codes) in runs.items():
         expected = (len(epochs), *images.shape)
         good = outputs.shape == expected and ((outputs >= 0) & (outputs <= 1)).all()
@@ -264,13 +266,16 @@ def film(
             expect(good, f"{name}: expected codes {expected}", shape)
             expect(codes.isfinite().all(), f"{name}: expected finite codes", "NaN or inf")
             plane = [dimension - 1 for dimension in _widest(codes[-1])]
-            codes = codes[..., plane]
-            low, high = codes.amin(dim=(0, 1)), codes.amax(dim=(0, 1))
-            places = (codes - low) / (high - low).clamp(min=1e-9)
-            row |= {"plane": plane, "bounds": torch.stack([low, high], dim=1).tolist()}
-            row["codes"] = _differences((4095 * places).round())
+            row["plane"] = plane
+            maps.append((row, codes[..., plane]))
         rows.append(row)
         shown[f"{name}\nepoch {epochs[-1]}"] = pictures.sheet(outputs[-1])
+    if maps:  # on one scale, so that they can be compared
+        low, high = torch.cat([codes.flatten() for _, codes in maps]).aminmax()
+        data["bounds"] = [round(low.item(), 2), round(high.item(), 2)]
+        for row, codes in maps:
+            places = (codes - low) / (high - low).clamp(min=1e-9)
+            row["codes"] = _differences((4095 * places).round())
     data |= {"epochs": epochs, "runs": rows}
     still = pictures.panels(shown, paper=pictures.paper_of(images)).quantize(16)
     names = " and ".join(runs)

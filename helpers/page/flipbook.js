@@ -22,7 +22,7 @@ async function start() {
   await Promise.all(images.map(image => image.decode()));
   Object.assign($('frame'), { max: frames.length - 1, value: data.start });
   $('help').textContent =
-    `${frames.length} pictures along one slider. Run the notebook to move all.`;
+    'Here only this slider moves. Run the notebook to use everything.';
   on('frame', 'input', draw);
 }
 

@@ -26,12 +26,12 @@ function fill(select, names) {
   select.replaceChildren(...names.map((name, i) => new Option(name, i)));
 }
 
-// Letters: ink on white paper; other images: light on black.
+// With data.ink 1 is black ink on white paper, else light on black.
 function paint(canvas, picture) {
   const [rows, columns] = data.shape;
   const rgba = new ImageData(columns, rows);
   picture.forEach((value, p) => {
-    const grey = Math.round(255 * (data.letters ? 1 - value : value));
+    const grey = Math.round(255 * (data.ink ? 1 - value : value));
     rgba.data.set([grey, grey, grey, 255], 4 * p);
   });
   context(canvas, columns, rows).putImageData(rgba, 0, 0);

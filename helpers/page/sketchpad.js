@@ -72,7 +72,7 @@ function draw_pad() {
   const [top, left] = cursor.map(place => SIDE * place + 1.5);
   Object.assign(pad, { strokeStyle: '#fff', lineWidth: 5 });
   pad.strokeRect(left, top, SIDE - 3, SIDE - 3);
-  Object.assign(pad, { strokeStyle: letters ? '#0072b2' : '#d55e00', lineWidth: 3 });
+  Object.assign(pad, { strokeStyle: '#0072b2', lineWidth: 3 });
   pad.strokeRect(left, top, SIDE - 3, SIDE - 3);
 }
 
@@ -128,7 +128,7 @@ function touch(place, ink = null) {
 
 function say_place() {
   const value = drawing[cursor[0] * columns + cursor[1]];
-  const what = value > 0.5 ? (letters ? 'ink' : 'light') : letters ? 'paper' : 'dark';
+  const what = value > 0.5 ? 'ink' : 'paper';
   return `Row ${cursor[0] + 1}, column ${cursor[1] + 1}: ${what}`;
 }
 
@@ -197,6 +197,9 @@ async function start() {
   $('noise').hidden = !noisy_level;
   $('bars').hidden = !(noisy_level && letters);
   $('rubber').hidden = letters;
+  $('how').textContent = letters
+    ? 'Click a pixel to flip it.'
+    : 'Draw with the mouse or a finger.';
   $('level').value = level;
   set_level();
   fill($('images'), labels);
