@@ -22,7 +22,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def pixel_errors(pixels: Tensor, images: Tensor) -> Tensor:
-    """How many pixels of each image are wrong, both cut at 0.5: (..., N, 1, H, W) -> (..., N).
+    """How many pixels of each image are wrong, thresholded at 0.5: (..., N, 1, H, W) -> (..., N).
 
     ValueError for values outside [0, 1]: logits need ``torch.sigmoid`` first.
     """
@@ -146,7 +146,7 @@ def precision_recall(real: Tensor, generated: Tensor) -> tuple[float, float]:
 
 
 def nearest(patterns: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """For each of M patterns the nearest image, by different pixels, cut at 0.5.
+    """For each of M patterns the nearest image, by different pixels, thresholded at 0.5.
 
     Gives the distances and the indices, whole numbers, (M,).
     """

@@ -295,7 +295,7 @@ def test_a_sketchpad_states_its_errors_and_has_a_still_picture():
     made = pad(thresholds={"plain": 0.02}, start=3)
     (model,) = made.data["models"]
     assert 0 < model["error"] <= packing.MOST_ERROR
-    assert f"in Python by at most {model['error']:.3f}, as measured" in made.page()
+    assert f"a pixel differs from Python's by at most {model['error']:.3f}." in made.page()
     assert made.description == "The picture c, and what plain make of it."
     assert made.still.startswith(b"\x89PNG") and "Sketchpad" in repr(made)
 

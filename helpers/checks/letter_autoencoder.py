@@ -45,7 +45,7 @@ def check_l1_derivative(function: Callable[[Tensor, Tensor], Tensor]) -> str:
         return "hint: this is the derivative of the MSE."
     if not checks.close(answer, sign * slope, 1e-5):
         return "hint: take that of |pixel value - image|, then multiply by that of the sigmoid."
-    return "right."
+    return "right. L1, too, lets go of a pixel that is far off."
 
 
 @checks.exercise(3)

@@ -57,8 +57,8 @@ class Instrument:
         """How far the page is from Python."""
         networks = [self.data, *self.data.get("models", ())]
         error = max(network.get("error", 0.0) for network in networks)
-        told = f"a pixel differs from that in Python by at most {error:.3f}, as measured"
-        return f"The weights of its networks are rounded: {told}." if error else ""
+        told = f"Weights are rounded here: a pixel differs from Python's by at most {error:.3f}."
+        return told if error else ""
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ function draw() {
     one.caption.textContent = `${one.name}: ${unit}`;
     return `${one.name}: ${unit}`;
   });
-  $('amount').textContent = `epoch (count) ${epochs[at]}`;
+  $('amount').textContent = `epoch ${epochs[at]}`;
   $('epoch').setAttribute('aria-valuetext', `epoch ${epochs[at]}. ${told.join('. ')}`);
   $('where').textContent = timer ? '' : `Epoch ${epochs[at]}. ${told.join('. ')}.`;
 }
@@ -97,7 +97,7 @@ async function start() {
     const shown = [one.caption, sheet, ...(one.codes ? [map] : []), curve];
     $('runs').append(element('figure', { className: 'stack' }, shown));
   }
-  $('epoch').max = epochs.length - 1;
+  $('epoch').value = $('epoch').max = epochs.length - 1;
   on('epoch', 'input', () => play(false));
   on('play', 'click', () => {
     if (!timer && $('epoch').value === $('epoch').max) $('epoch').value = 0;

@@ -164,7 +164,7 @@ function words({ index, distance }) {
   if (!letters)
     return `The nearest of the set is ${name}, at ${far} (root mean square of a pixel).`;
   if (!distance) return `This is the letter ${name}.`;
-  const differs = `differs in ${plural(distance, 'pixel')} (cut at 0.5)`;
+  const differs = `differs in ${plural(distance, 'pixel')} (thresholded at 0.5)`;
   return `Not a letter of the set: the nearest one, ${name}, ${differs}.`;
 }
 

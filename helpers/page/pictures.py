@@ -79,7 +79,7 @@ def decoded(
         what = f"{labels[int(index)]}, at a distance of {float(distance):.3f} (root mean square)"
         shown = {"decoded": pixels, "nearest of the set": images[int(index)]}
         return shown, f"The nearest image of the set is {what}."
-    shown = {"decoded": pixels, "cut at 0.5": (pixels > 0.5).float()}
+    shown = {"decoded": pixels, "thresholded": (pixels > 0.5).float()}
     count, which = (int(number) for number in nearest(pixels, images))
     if count == 0:
         return shown, f"This is the letter {labels[which]}."
