@@ -18,7 +18,9 @@ from files import write_atomically
 from nbclient import NotebookClient
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, ImageColor
+
+from helpers.plotting import COLOURS
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -42,11 +44,16 @@ def run(path: Path) -> NotebookNode:
 
 
 def with_palette(picture: str) -> str:
-    """A PNG in base64, with transparent pixels made white, and 64 colours."""
+    """A PNG in base64, with transparent pixels made white, and 64 colours: those of lines and bars,
+    which may be rare, and the most frequent others."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    fixed = [value for colour in COLOURS for value in ImageColor.getrgb(colour)]
+    palette = Image.new("P", (1, 1))
+    others = image.quantize(64 - len(COLOURS)).getpalette()
+    palette.putpalette(others[: 192 - len(fixed)] + fixed)
     file = io.BytesIO()
-    image.quantize(64, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -234,6 +234,7 @@ def film(
     labels: Sequence[str],
     epochs: Sequence[int],
     runs: Mapping[str, tuple[Tensor, Tensor | None]],
+    unit: str = "epoch",
 ) -> Instrument:
     """Trainings to watch, side by side on one slider: outputs, codes and errors, epoch by epoch.
 
@@ -241,7 +242,7 @@ def film(
     them. runs: name -> (outputs, codes): pixel values (E, N, 1, H, W) and (E, N, d) numbers, or
     None for no map. Such are what ``fit(..., measure=...)`` takes: see `training.History`.
     Of a code of more than two numbers the map shows the two that differ most at the end; all maps
-    have one scale.
+    have one scale. unit: what the epochs are called.
     Raises ValueError for what does not fit, and if the page would be larger than 300 KB.
     """
     data, count = _set_of(images, labels), len(images)
@@ -269,17 +270,17 @@ def film(
             row["plane"] = plane
             maps.append((row, codes[..., plane]))
         rows.append(row)
-        shown[f"{name}\nepoch {epochs[-1]}"] = pictures.sheet(outputs[-1])
+        shown[f"{name}\n{unit} {epochs[-1]}"] = pictures.sheet(outputs[-1])
     if maps:  # on one scale, so that they can be compared
         low, high = torch.cat([codes.flatten() for _, codes in maps]).aminmax()
         data["bounds"] = [round(low.item(), 2), round(high.item(), 2)]
         for row, codes in maps:
             places = (codes - low) / (high - low).clamp(min=1e-9)
             row["codes"] = _differences((4095 * places).round())
-    data |= {"epochs": epochs, "runs": rows}
+    data |= {"epochs": epochs, "unit": unit, "runs": rows}
     still = pictures.panels(shown, paper=pictures.paper_of(images)).quantize(16)
     names = " and ".join(runs)
-    description = f"The {count} images as {names} give them back in epoch {epochs[-1]}."
+    description = f"The {count} images as {names} give them back at {unit} {epochs[-1]}."
     return Instrument("film", data, pictures.png(still, 9), description, most=300_000)
 
 
@@ -316,7 +317,7 @@ def _parts(sheets, colours, start):
     """Pictures with one palette: the first, of all others the part that differs, and its place."""
     some = [sheets[i] for i in (0, start, len(sheets) // 2, -1)]
     palette = Image.fromarray(np.concatenate(some)).quantize(colours)
-    palette.putpalette([255 if value > 250 else value for value in palette.getpalette()])  # paper
+    palette.putpalette([255 if value > 244 else value for value in palette.getpalette()])  # paper
     sheets = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
     first, parts = sheets[0].convert("RGB"), []
     for sheet in sheets:

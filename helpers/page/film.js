@@ -1,5 +1,5 @@
 // Trainings, epoch by epoch: outputs, codes and errors of each, on one slider.
-const { labels, letters, epochs, runs } = data;
+const { labels, letters, epochs, unit, runs } = data;
 const [rows, columns] = data.shape;
 const pixels = rows * columns;
 const SIDE = 240;
@@ -12,16 +12,16 @@ function draw() {
   const at = $('epoch').value * 1;
   const told = runs.map(one => {
     const error = one.errors[at];
-    const unit = letters ? plural(error, 'wrong pixel') : `mean squared error ${error.toFixed(4)}`;
+    const found = letters ? plural(error, 'wrong pixel') : `mean squared error ${error.toFixed(4)}`;
     draw_sheet(one, at);
     if (one.codes) draw_codes(one, at);
     draw_errors(one, at);
-    one.caption.textContent = `${one.name}: ${unit}`;
-    return `${one.name}: ${unit}`;
+    one.caption.textContent = `${one.name}: ${found}`;
+    return `${one.name}: ${found}`;
   });
-  $('amount').textContent = `epoch ${epochs[at]}`;
-  $('epoch').setAttribute('aria-valuetext', `epoch ${epochs[at]}. ${told.join('. ')}`);
-  $('where').textContent = timer ? '' : `Epoch ${epochs[at]}. ${told.join('. ')}.`;
+  $('amount').textContent = `${unit} ${epochs[at]}`;
+  $('epoch').setAttribute('aria-valuetext', `${unit} ${epochs[at]}. ${told.join('. ')}`);
+  $('where').textContent = timer ? '' : `At ${unit} ${epochs[at]}. ${told.join('. ')}.`;
 }
 
 function draw_sheet({ sheet: pen, outputs }, at) {
@@ -50,7 +50,7 @@ function draw_errors({ curve: pen, errors }, at) {
   const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
   const y = error => 74 - (56 * error) / most;
   pen.fillText(`${letters ? 'wrong pixels' : 'error'}, 0 to ${most}`, 4, 12);
-  pen.fillText(`epoch ${epochs[0]} to ${last}`, 4, 90);
+  pen.fillText(`${unit} ${epochs[0]} to ${last}`, 4, 90);
   Object.assign(pen, { strokeStyle: colour.point, lineWidth: 2 });
   pen.beginPath();
   for (let i = 0; i < epochs.length; i++) pen.lineTo(x(i), y(errors[i]));
