@@ -34,8 +34,7 @@ function draw_sheet({ sheet: pen, outputs }, at) {
 
 function draw_codes({ map: pen, codes, plane }, at) {
   wipe(pen, SIDE);
-  const [low, high] = data.bounds;
-  pen.fillText(`z${plane[0] + 1}, ${low} to ${high}`, SIDE / 2, SIDE - 4);
+  pen.fillText(`z${plane[0] + 1}, ${data.bounds.join(' to ')}`, SIDE / 2, SIDE - 4);
   pen.fillText(`z${plane[1] + 1}`, 4, SIDE / 2);
   const place = (_, n) => {
     const [right, up] = [2 * n, 2 * n + 1].map(i => codes[i * epochs.length + at] / 4095);

@@ -21,7 +21,6 @@ async function start() {
   );
   await Promise.all(images.map(image => image.decode()));
   Object.assign($('frame'), { max: frames.length - 1, value: data.start });
-  $('help').textContent = 'Here only this slider moves. Run the notebook to use everything.';
   on('frame', 'input', draw);
 }
 

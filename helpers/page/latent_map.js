@@ -270,9 +270,6 @@ async function start() {
     target.value = value;
   });
   $('cloud').hidden = !data.sigmas;
-  $('ground').textContent = letters
-    ? 'White: the decoded image is exactly that letter. Grey: it is not.'
-    : 'The greyer the ground, the further the nearest image is (full grey: 0.2 or more).';
   choose_image(chosen);
   const cloud = () => [codes[chosen], data.sigmas[chosen], `the cloud of ${labels[chosen]}`];
   on('from_cloud', 'click', () => draw_eight(...cloud()));

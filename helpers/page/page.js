@@ -109,6 +109,7 @@ async function live(start, redraw, shared = null) {
   }
   try {
     theme();
+    document.body.classList.add(data.letters ? 'of-letters' : 'of-others');
     await start();
     if (shared) share(shared);
     redraw();

@@ -197,7 +197,6 @@ async function start() {
   $('noise').hidden = !noisy_level;
   $('bars').hidden = !(noisy_level && letters);
   $('rubber').hidden = letters;
-  $('how').textContent = letters ? 'Click a pixel to flip it.' : 'Draw with the mouse or a finger.';
   $('level').value = level;
   set_level();
   fill($('images'), labels);
