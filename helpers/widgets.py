@@ -56,13 +56,12 @@ def noise_explorer(
             shown["\n".join([name, *(caption(pixels, image) for caption in captions)])] = pixels
         return panels(shown, 168), f"{names[kind]}, level {level:.3f}, draw {draws + 1}"
 
-    which, what = image_choice(labels, start), choice("kind of noise", names)
-    how_much = slider("noise level (sigma or p)", 0, 1.0, level, 0.01, digits=3)
-    controls = [which, what, how_much, button("new draw of the noise")]
-    if len(names) > 1:
-        return explorer(controls, draw)
-    controls.remove(what)
-    return explorer(controls, lambda index, *values: draw(index, 0, *values))
+    which, again = image_choice(labels, start), button("new draw of the noise")
+    name = names[0] if len(names) == 1 else "noise level (sigma or p)"
+    how_much = slider(name, 0, 1.0, level, 0.01, digits=3)
+    if len(names) == 1:
+        return explorer([which, how_much, again], lambda i, *values: draw(i, 0, *values))
+    return explorer([which, choice("kind of noise", names), how_much, again], draw)
 
 
 def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Explorer:

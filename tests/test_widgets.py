@@ -325,7 +325,7 @@ def test_images_whose_names_come_twice_are_chosen_by_number():
     explorer = widgets.noise_explorer(IMAGES, NUMBERS, kinds=kinds, start=9)
     number, level, _ = explorer.controls
     assert (number.description, number.value, number.max) == ("image (number)", 9, 31)
-    assert level.description == "noise level (sigma or p)"
+    assert level.description == "salt and pepper (p)"
     assert_shows(panel(explorer, 0), ink(IMAGES[9]))
 
 

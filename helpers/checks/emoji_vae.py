@@ -62,12 +62,12 @@ def check_cheap_code(latent_dim: int, beta: float, emoji: Tensor) -> str:
     error = float((torch.sigmoid(logits) - emoji).square().mean())
     nats = float(kl_divergence(mu, logvar).sum(dim=-1).mean())
     if not error <= 0.0036:
-        ask = "A cheaper code (smaller beta), or more dimensions?"
+        ask = "Make a nat cheaper: a smaller beta. Or is d too small?"
         return f"hint: the MSE is {error:.4f}, more than 0.0036. {ask}"
     if nats > 3.0:
-        make = "Make the code more expensive: a larger beta."
+        make = "Make a nat more expensive: a larger beta."
         return f"hint: the KL divergence is {nats:.1f} nats, more than 3.0. {make}"
-    return "a good code, and a cheap one: right."
+    return "a small error with few nats: right."
 
 
 @checks.exercise(3)
