@@ -375,8 +375,8 @@ STOPPED = "training with these settings stopped with "
         ({"batch_size": np.array([1, 2])}, STOPPED + "ValueError: batch_size"),
         ({"batch_size": 100, "speed": 3}, STOPPED + "TypeError"),
         ({"batch_size": 100, "loss": stops(SystemExit(1))}, STOPPED + "SystemExit: 1"),
-        ({"batch_size": 4000, "lr": 1e-6}, "hint: the BCE on test images is 0.69"),
-        ({"batch_size": 50, "lr": 3e-3}, "the BCE on test images is below 0.15: right."),
+        ({"batch_size": 4000, "lr": 1e-6}, "hint: the BCE on left-out images is 0.69"),
+        ({"batch_size": 50, "lr": 3e-3}, "the BCE on left-out images is below 0.15: right."),
     ],
 )
 def test_denoiser(capsys, digits, settings, reply):

@@ -29,11 +29,11 @@ def check_psnr(function: Callable[[Tensor, Tensor], Tensor]) -> str:
 
 @checks.exercise(2)
 def check_denoiser(
-    settings: dict, make_model: Callable[[], nn.Module], images: Tensor, test_images: Tensor
+    settings: dict, make_model: Callable[[], nn.Module], images: Tensor, left_out: Tensor
 ) -> str:
     """Settings of `fit` with which a network learns to denoise from 10,000 images in 3 epochs.
 
-    They need a "batch_size". The BCE at sigma = 0.5 must come below 0.15.
+    They need a "batch_size". On `left_out`, the BCE at sigma = 0.5 must come below 0.15.
     """
     settings = checks.settings_of(settings)
     epochs = settings.setdefault("epochs", 3)
@@ -45,12 +45,12 @@ def check_denoiser(
         torch.manual_seed(100)
         model, add_noise = make_model(), partial(noise.gaussian, std=0.5)
         fit(model, images[:10_000], noise=add_noise, seed=100, progress=False, **settings)
-    noisy = noise.gaussian(test_images, 0.5, torch.Generator().manual_seed(100))
-    loss = float(bce(predict(model, noisy), test_images).mean())
+    noisy = noise.gaussian(left_out, 0.5, torch.Generator().manual_seed(100))
+    loss = float(bce(predict(model, noisy), left_out).mean())
     if not loss < 0.15:
         steps = "How many steps does it take? How large are they?"
-        return f"hint: the BCE on test images is {loss:.3f}. {steps}"
-    return "the BCE on test images is below 0.15: right."
+        return f"hint: the BCE on left-out images is {loss:.3f}. {steps}"
+    return "the BCE on left-out images is below 0.15: right."
 
 
 @checks.exercise(3)
