@@ -52,8 +52,10 @@ def with_palette(picture: str) -> str:
     palette = Image.new("P", (1, 1))
     others = image.quantize(64 - len(COLOURS)).getpalette()
     palette.putpalette(others[: 192 - len(fixed)] + fixed)
+    image = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    image.putpalette([255 if value > 250 else value for value in image.getpalette()])  # paper
     file = io.BytesIO()
-    image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    image.save(file, "png", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
