@@ -216,7 +216,8 @@ def plot_errors(errors, labels, ax=None, title="") -> Axes:
 def plot_network(model, ax=None, title="") -> Axes:
     """The layers of a network of `models` as blocks; ValueError for another network.
 
-    A dense layer is as high as its width (log scale); those of a U-Net as their resolution.
+    A dense layer is as high as its width (log scale); those of a U-Net as their resolution,
+    written for images of 28 x 28.
     """
     blocks, skips = blocks_of(model)
     ax = ax or _new_axes(1.1 * len(blocks), 2.6)

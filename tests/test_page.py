@@ -346,6 +346,13 @@ def test_a_film_tells_the_wrong_pixels_of_every_epoch():
     )
 
 
+def test_a_film_says_what_it_counts():
+    made = page.film(
+        LETTERS, LABELS, (0, 9), {"a": (LETTERS.expand(2, -1, -1, -1, -1), None)}, "step"
+    )
+    assert made.data["unit"] == "step" and made.description.endswith("at step 9.")
+
+
 def test_all_maps_of_a_film_have_one_scale():
     near, far = torch.rand(3, 32, 2), 8 * torch.rand(3, 32, 2) - 4
     outputs = LETTERS.expand(3, -1, -1, -1, -1)

@@ -319,11 +319,30 @@ def test_a_sketch_is_shared_by_the_address(open_instrument):
     assert torch.equal(pixels(frame), LETTERS[0, 0])
 
 
+@pytest.mark.parametrize(
+    ("make", "says", "other"),
+    [
+        (letters_pad, "Click a pixel to flip it.", "Draw with the mouse"),
+        (digits_pad, "Draw with the mouse", "Click a pixel to flip it."),
+    ],
+)
+def test_a_sketch_is_ink_on_white_and_says_how_to_draw(open_instrument, make, says, other):
+    _, pad = make(start=1)
+    frame = open_instrument(pad)
+    assert frame.get_by_text(says).is_visible() and not frame.get_by_text(other).is_visible()
+    image = (DIGITS if make is digits_pad else LETTERS)[1, 0]
+    code = "() => [...paint(element('canvas'), drawing).getContext('2d').getImageData(0, 0, "
+    code += f"{image.shape[1]}, {image.shape[0]}).data].filter((_, i) => i % 4 === 0)"
+    shown = torch.tensor(frame.evaluate(code)).reshape(image.shape) / 255
+    assert float((shown - (1 - image)).abs().max()) < 0.01
+
+
 def test_a_film_shows_what_was_measured(open_instrument):
     runs, film = letters_film()
     frame = open_instrument(film)
     low, high = torch.stack([codes for _, codes in runs.values()]).aminmax()  # of both maps
     slider = frame.get_by_role("slider")
+    assert slider.get_attribute("aria-valuetext").startswith("epoch 550.")  # it opens at the end
     slider.focus()
     for at in (0, 5, 11):
         slider.evaluate("(e, at) => { e.value = at; e.dispatchEvent(new Event('input')); }", at)
