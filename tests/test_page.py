@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import json
 import re
 import zlib
@@ -372,6 +373,14 @@ def frames_of(*controls, draw=lambda *values: (Image.new("RGB", (40, 30), "red")
     return inside and json.loads(re.search(r"const data = (.+);\n", inside)[1])
 
 
+def pictures_of(book):
+    """The frames of a flipbook, from its sheet, where they stand one below the other."""
+    sheet, (width, height) = Image.open(io.BytesIO(base64.b64decode(book["sheet"]))), book["size"]
+    assert sheet.size == (width, height * len(book["values"]))
+    tops = range(0, sheet.height, height)
+    return [sheet.convert("RGB").crop((0, top, width, top + height)) for top in tops]
+
+
 def test_a_flipbook_follows_the_first_slider_of_numbers():
     choice, again = widgets.choice("letter", ["a", "b", "c"], 1), widgets.button("again")
     count = widgets.slider("flips (count)", 0, 35, 4, step=1)
@@ -380,7 +389,8 @@ def test_a_flipbook_follows_the_first_slider_of_numbers():
     book = frames_of(choice, again)
     assert book["values"] == ["a", "b", "c"] and book["start"] == 1
     book = frames_of(choice, count)
-    assert len(book["values"]) == len(book["frames"]) == 21 and book["name"] == "flips (count)"
+    assert len(book["values"]) == 21 and book["name"] == "flips (count)"
+    assert all(np.abs(np.asarray(one, int) - (255, 0, 0)).max() < 9 for one in pictures_of(book))
     assert book["values"][book["start"]] == "4" and book["texts"][-1] == "(1, 35)"
     book = frames_of(choice, count, share)
     assert book["values"][:2] == ["0.00", "0.05"] and book["values"][book["start"]] == "0.37"
@@ -399,8 +409,17 @@ def test_a_flipbook_shows_where_a_drawing_fails_and_what_it_takes_many_bytes_for
     ]
 
     def noisy(n):
-        grey = np.random.default_rng(n).integers(0, 256, (300, 900, 3), dtype=np.uint8)
+        grey = np.random.default_rng(n).integers(0, 256, (300, 900), dtype=np.uint8)
         return Image.fromarray(grey), "noise"
 
     book = frames_of(widgets.slider("n (count)", 0, 30, 0, step=1), draw=noisy)
-    assert book["size"][0] < book["width"] == 900 and len(book["frames"]) == 21
+    assert book["size"][0] < book["width"] == 900 and len(pictures_of(book)) == 21
+
+
+def test_a_flipbook_keeps_the_pictures_of_a_noise_explorer_as_they_are():
+    explorer = widgets.noise_explorer(EMOJI, NAMES, {"same": lambda noisy, level: noisy}, level=0.1)
+    book = frames_of(*explorer.controls, draw=explorer.draw)
+    picture = Image.open(io.BytesIO(explorer.picture.value)).convert("RGB")
+    shown = pictures_of(book)[book["start"]]
+    assert book["size"][0] == book["width"] == picture.width  # no smaller: captions stay sharp
+    assert np.abs(np.asarray(shown, int) - np.asarray(picture, int)).mean() < 4

@@ -10,9 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageChops
+from PIL import Image
 from torch import Tensor, nn
 
 from helpers.evaluation import pixel_errors
@@ -21,7 +20,8 @@ from helpers.models import Autoencoder, VariationalAutoencoder
 from helpers.page import pictures
 from helpers.page.packing import folded, layers_of, pack, pack_decoder, pack_network, run, tried
 
-FOLDER, BOX = Path(__file__).parent, Image.Resampling.BOX
+FOLDER = Path(__file__).parent
+BOX, NO_DITHER = Image.Resampling.BOX, Image.Dither.NONE
 
 
 class Instrument:
@@ -299,29 +299,17 @@ def flipbook(
     start: which is shown first. At most 80 KB: with fewer colours, or smaller, until it fits.
     """
     width, height = (max(picture.size[i] for picture, _ in frames) for i in (0, 1))
-    sheets = [Image.new("RGB", (width, height), "white") for _ in frames]
-    for sheet, (picture, _) in zip(sheets, frames, strict=True):
-        sheet.paste(picture)
-    for colours, share in ((32, 1), (16, 1), (8, 1), (16, 2), (8, 2), (4, 2), (4, 4), (2, 16)):
-        size = width // share, height // share
-        still, parts = _parts([sheet.resize(size, BOX) for sheet in sheets], colours, start)
-        if len(still) + sum(len(png) for png, *_ in parts) < 64_000:  # the rest: script and texts
+    sheet = Image.new("RGB", (width, height * len(frames)), "white")
+    for i, (picture, _) in enumerate(frames):  # in one picture, where WebP finds what repeats
+        sheet.paste(picture, (0, i * height))
+    for colours, share in ((64, 1), (32, 1), (16, 1), (8, 1), (8, 2), (4, 4), (2, 16)):
+        across, down = size = width // share, height // share
+        small = sheet.resize((across, down * len(frames)), BOX).quantize(colours, dither=NO_DITHER)
+        still = pictures.png(small.crop((0, down * start, across, down * (start + 1))), 9)
+        packed = base64.b64encode(pictures.webp(small)).decode()
+        if len(packed) + len(still) < 62_000:  # the rest: script and texts
             break
     data = {"name": name, "values": values, "texts": [text for _, text in frames], "start": start}
-    data |= {"frames": parts, "size": size, "width": width}
+    data |= {"sheet": packed, "size": size, "width": width}
     words = f"{name} {values[start]}. {frames[start][1]}"
     return Instrument("flipbook", data, still, words, most=80_000)
-
-
-def _parts(sheets, colours, start):
-    """Pictures with one palette: the first, of all others the part that differs, and its place."""
-    some = [sheets[i] for i in (0, start, len(sheets) // 2, -1)]
-    palette = Image.fromarray(np.concatenate(some)).quantize(colours)
-    palette.putpalette([255 if value > 244 else value for value in palette.getpalette()])  # paper
-    sheets = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
-    first, parts = sheets[0].convert("RGB"), []
-    for sheet in sheets:
-        box = ImageChops.difference(sheet.convert("RGB"), first).getbbox() or (0, 0, 1, 1)
-        box = box if parts else (0, 0, *sheet.size)
-        parts.append([base64.b64encode(pictures.png(sheet.crop(box), 9)).decode(), *box[:2]])
-    return pictures.png(sheets[start], 9), parts

@@ -2,7 +2,7 @@
 const { labels, letters, epochs, unit, runs } = data;
 const [rows, columns] = data.shape;
 const pixels = rows * columns;
-const SIDE = 240;
+const [SIDE, GAP] = [240, 2];
 const ACROSS = Math.ceil(Math.sqrt((labels.length * rows) / columns));
 const most = Math.max(...runs.flatMap(({ errors }) => errors), 1e-9);
 let [timer, thumbnails] = [null];
@@ -28,7 +28,7 @@ function draw_sheet({ sheet: pen, outputs }, at) {
   labels.forEach((_, n) => {
     const value = (_, p) => outputs[(n * pixels + p) * epochs.length + at] / 15;
     paint(tile, Array.from({ length: pixels }, value));
-    pen.drawImage(tile, (n % ACROSS) * (columns + 1), Math.floor(n / ACROSS) * (rows + 1));
+    pen.drawImage(tile, (n % ACROSS) * (columns + GAP), Math.floor(n / ACROSS) * (rows + GAP));
   });
 }
 
@@ -47,8 +47,9 @@ function draw_errors({ curve: pen, errors }, at) {
   wipe(pen, SIDE, 96);
   const last = epochs[epochs.length - 1];
   const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
-  const y = error => 74 - (56 * error) / most;
-  pen.fillText(`${letters ? 'wrong pixels' : 'error'}, 0 to ${most}`, 4, 12);
+  const grown = error => Math.log1p(letters ? error : (1000 * error) / most);
+  const y = error => 74 - (56 * grown(error)) / grown(most);
+  pen.fillText(`${letters ? 'wrong pixels' : 'error'}, 0 to ${most}, logarithmic`, 4, 12);
   pen.fillText(`${unit} ${epochs[0]} to ${last}`, 4, 90);
   Object.assign(pen, { strokeStyle: colour.point, lineWidth: 2 });
   pen.beginPath();
@@ -89,7 +90,7 @@ async function start() {
       labelled(`${what} of ${one.name}`, SIDE, { className: what === 'outputs' ? 'pixels' : '' }),
     );
     const deep = Math.ceil(labels.length / ACROSS);
-    one.sheet = context(sheet, ACROSS * (columns + 1) - 1, deep * (rows + 1) - 1);
+    one.sheet = context(sheet, ACROSS * (columns + GAP) - GAP, deep * (rows + GAP) - GAP);
     one.map = sharp(map, SIDE, SIDE);
     one.curve = sharp(curve, SIDE, 96);
     one.caption = element('figcaption');

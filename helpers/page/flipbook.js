@@ -1,13 +1,12 @@
-// The pictures of an explorer along its main slider. All but the first hold only what differs.
-const { name, values, texts, frames, size } = data;
+// The pictures of an explorer along its main slider: one sheet, one below the other.
+const { name, values, texts, size } = data;
 const pen = context($('picture'), ...size);
 $('picture').style.width = `${data.width}px`;
-let images;
+const sheet = Object.assign(new Image(), { src: `data:image/webp;base64,${data.sheet}` });
 
 function draw() {
   const at = $('frame').value * 1;
-  pen.drawImage(images[0], 0, 0);
-  pen.drawImage(images[at], ...frames[at].slice(1));
+  pen.drawImage(sheet, 0, at * size[1], ...size, 0, 0, ...size);
   const moved = `${name} ${values[at]}`;
   $('amount').textContent = moved;
   $('where').textContent = texts[at];
@@ -16,11 +15,8 @@ function draw() {
 }
 
 async function start() {
-  images = frames.map(([png]) =>
-    Object.assign(new Image(), { src: `data:image/png;base64,${png}` }),
-  );
-  await Promise.all(images.map(image => image.decode()));
-  Object.assign($('frame'), { max: frames.length - 1, value: data.start });
+  await sheet.decode();
+  Object.assign($('frame'), { max: values.length - 1, value: data.start });
   on('frame', 'input', draw);
 }
 

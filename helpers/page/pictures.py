@@ -114,7 +114,7 @@ def panels(pictures: Mapping[str, Tensor], height: int = 200, paper: str = "whit
 
 def sheet(images: Tensor) -> Tensor:
     """Images (N, 1, H, W) side by side in rows, as one image (H', W')."""
-    padded = torch.nn.functional.pad(images, (0, 1, 0, 1))
+    padded = torch.nn.functional.pad(images, (0, 2, 0, 2))
     across = math.ceil(math.sqrt(len(images) * padded.shape[-2] / padded.shape[-1]))
     blank = padded.new_zeros(-len(images) % across, *padded.shape[1:])
     grid = torch.cat([padded, blank]).unflatten(0, (-1, across)).squeeze(2)
@@ -191,4 +191,12 @@ def marked(picture: Image.Image, places, radius: int = 7) -> Image.Image:
 def png(image: Image.Image, compress_level: int = 1) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "png", compress_level=compress_level)
+    return buffer.getvalue()
+
+
+def webp(image: Image.Image) -> bytes:
+    """Without losses; paper that is nearly white becomes white."""
+    buffer = io.BytesIO()
+    image = image.convert("RGB").point([value if value < 245 else 255 for value in range(256)] * 3)
+    image.save(buffer, "webp", lossless=True, method=4)
     return buffer.getvalue()
