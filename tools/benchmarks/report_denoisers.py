@@ -6,7 +6,8 @@ From the report: [35, 17, 2, 17, 35], sigmoid everywhere, binary cross entropy, 
 an adaptive rate that begins at 0.009, new noise in every epoch; p fixed, or drawn for each epoch
 from [0, 0.15]; random weights, or those of an autoencoder of clean letters. From its authors'
 public code (CTepedino/sia-tp5): the start, one update for each letter, how the rate adapts, and
-that the weights of the best epoch are kept. Notebook 03 tests the 16 networks of each training.
+that the weights of the best epoch are kept. Notebook 03 tests the 16 networks of each training;
+their rates in the end are kept, too.
 """
 
 import torch
@@ -60,8 +61,9 @@ class AdaptiveRates:
 
 
 def train(names, levels, starts=None):
-    """Networks of 16 seeds for each level, all trained in one stack; name -> 16 networks.
+    """Networks of 16 seeds for each level, all trained in one stack.
 
+    Gives name -> 16 networks, and name -> their rates in the end, (16,).
     levels: p of each name; -m stands for one p an epoch, drawn from [0, m].
     """
     many = [network for _ in levels for network in starts or members(from_seeds(report_net, SEEDS))]
@@ -88,9 +90,9 @@ def train(names, levels, starts=None):
         best = adaptive.step(error / len(letters))[owner]
         kept = torch.where(best, flat, kept)
     flat.copy_(kept)
-    print(names, "rates at the end:", adaptive.rates.reshape(len(names), -1).mean(dim=1).tolist())
     pieces, count = members(networks), len(SEEDS)
-    return {name: pieces[i * count : (i + 1) * count] for i, name in enumerate(names)}
+    rates = dict(zip(names, adaptive.rates.split(count), strict=True))
+    return {name: pieces[i * count : (i + 1) * count] for i, name in enumerate(names)}, rates
 
 
 def members(networks):
@@ -100,12 +102,13 @@ def members(networks):
 def main():
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    trained = train(["clean", "0.05", "0.10", "0.15"], [0.0, 0.05, 0.10, 0.15])
+    trained, rates = train(["clean", "0.05", "0.10", "0.15"], [0.0, 0.05, 0.10, 0.15])
     after = [f"pretrained, {name}" for name in ("0.05", "0.10", "0.15", "0 to 0.15")]
-    trained |= train(after, [0.05, 0.10, 0.15, -0.15], trained["clean"])
+    more, more_rates = train(after, [0.05, 0.10, 0.15, -0.15], trained["clean"])
+    trained, rates = trained | more, rates | more_rates
     record = {name: stack(networks).state_dict() for name, networks in trained.items()}
     half = {name: {k: w.half() for k, w in weights.items()} for name, weights in record.items()}
-    torch.save(half, RECORD)  # numbers of 16 bits: half the bytes
+    torch.save(half | {"rates": rates}, RECORD)  # weights of 16 bits: half the bytes
 
 
 if __name__ == "__main__":
