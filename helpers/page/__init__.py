@@ -22,6 +22,8 @@ from helpers.page.packing import folded, layers_of, pack, pack_decoder, pack_net
 
 FOLDER = Path(__file__).parent
 BOX, NO_DITHER = Image.Resampling.BOX, Image.Dither.NONE
+MOST_OF_WEBP = 16_383  # pixels in height
+FLIPBOOK = (64, 1), (32, 1), (16, 1), (8, 1), (32, 2), (8, 2), (4, 4), (2, 16)  # colours, 1/size
 
 
 class Instrument:
@@ -302,11 +304,15 @@ def flipbook(
     sheet = Image.new("RGB", (width, height * len(frames)), "white")
     for i, (picture, _) in enumerate(frames):  # in one picture, where WebP finds what repeats
         sheet.paste(picture, (0, i * height))
-    for colours, share in ((64, 1), (32, 1), (16, 1), (8, 1), (8, 2), (4, 4), (2, 16)):
+    for colours, share in FLIPBOOK:
         across, down = size = width // share, height // share
+        if down * len(frames) > MOST_OF_WEBP:
+            continue
         small = sheet.resize((across, down * len(frames)), BOX).quantize(colours, dither=NO_DITHER)
+        small.putpalette([255 if value > 244 else value for value in small.getpalette()])  # paper
         still = pictures.png(small.crop((0, down * start, across, down * (start + 1))), 9)
-        packed = base64.b64encode(pictures.webp(small)).decode()
+        webp = pictures.encoded(small.convert("RGB"), "webp", lossless=True)
+        packed = base64.b64encode(webp).decode()
         if len(packed) + len(still) < 62_000:  # the rest: script and texts
             break
     data = {"name": name, "values": values, "texts": [text for _, text in frames], "start": start}

@@ -49,8 +49,8 @@ function draw_errors({ curve: pen, errors }, at) {
   const x = i => 4 + ((SIDE - 12) * (epochs[i] - epochs[0])) / (last - epochs[0]);
   const grown = error => Math.log1p(letters ? error : (20 * error) / most);
   const y = error => 74 - (56 * grown(error)) / grown(most);
-  const what = letters ? 'wrong pixels' : 'error';
-  pen.fillText(`${what}, 0 to ${most.toPrecision(3)}, not linear`, 4, 12);
+  const what = letters ? `wrong pixels, 0 to ${most}` : `error, 0 to ${most.toPrecision(3)}`;
+  pen.fillText(`${what}, not linear`, 4, 12);
   pen.fillText(`${unit} ${epochs[0]} to ${last}`, 4, 90);
   Object.assign(pen, { strokeStyle: colour.point, lineWidth: 2 });
   pen.beginPath();

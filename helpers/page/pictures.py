@@ -189,14 +189,11 @@ def marked(picture: Image.Image, places, radius: int = 7) -> Image.Image:
 
 
 def png(image: Image.Image, compress_level: int = 1) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "png", compress_level=compress_level)
-    return buffer.getvalue()
+    return encoded(image, "png", compress_level=compress_level)
 
 
-def webp(image: Image.Image) -> bytes:
-    """Without losses; paper that is nearly white becomes white."""
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    """The picture as a file of this kind, with the options of PIL for it."""
     buffer = io.BytesIO()
-    image = image.convert("RGB").point([value if value < 245 else 255 for value in range(256)] * 3)
-    image.save(buffer, "webp", lossless=True, method=4)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
