@@ -115,6 +115,16 @@ def test_gradcheck(make, loss):
     assert torch.autograd.gradcheck(Total.apply, (start,))
 
 
+def test_targets_may_be_other_than_images():
+    """Such as how much ink there should be."""
+
+    def ink(logits, wanted):
+        return (torch.sigmoid(logits).mean(dim=(-3, -2, -1)) - wanted).square()
+
+    networks = from_seeds(dense, range(3))
+    assert_same_gradients(networks, IMAGES, IMAGES.mean(dim=(-3, -2, -1)), ink)
+
+
 def test_other_images_in_between_do_not_disturb():
     """Other numbers of images, one set for each member, calls of the stack and of another one."""
     make = partial(dense, sizes=[12, 7, 2, 7, 12])
