@@ -44,8 +44,8 @@ class Backpropagation:
             mu, logvar = moments = codes.mT.chunk(2, dim=-1)
             spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
             codes = (mu + spread).mT
-        columns = self.decoder.forward(codes), self.decoder.room[-1]
-        logits, room = (x.mT.unflatten(-1, (1, *self.network.shape)) for x in columns)
+        columns = self.decoder.forward(codes), *self.decoder.room[-2:]
+        logits, *room = (x.mT.unflatten(-1, (1, *self.network.shape)) for x in columns)
         if targets.shape == logits.shape[1:]:  # in memory like logits, for speed
             targets = targets.flatten(1).mT.contiguous().mT.view_as(targets)
         g, *of_codes = gradients(self.loss, (logits, *moments), targets, room)
@@ -102,17 +102,18 @@ class _Chain:
         for weights in self.weights:
             widths.append(weights[0].shape[2] if weights else widths[-1])
             self.outputs.append(x.new_empty(len(x), widths[-1], x.shape[2]))
+        widths.append(widths[-1])  # for pixels
         self.room = [x.new_empty(len(x), width, x.shape[2]) for width in widths]  # for gradients
 
 
 def gradients(
-    loss: Callable, outputs: Sequence[Tensor], images: Tensor, room: Tensor | None = None
+    loss: Callable, outputs: Sequence[Tensor], images: Tensor, room: Sequence = (None, None)
 ) -> Sequence[Tensor]:
     """The gradient of the mean loss of every member of a stack, for each of its outputs.
 
     outputs: logits (S, N, 1, H, W), for VAEs mu and logvar, too. bce, mse and vae_loss have their
     formulas, much cheaper than the loss itself; others go through autograd.
-    room: for the gradient of the logits; else new memory.
+    room: two tensors like the logits, for their gradient and for pixels; else new memory.
     """
     known, settings = getattr(loss, "func", loss), getattr(loss, "keywords", {})
     if known in FORMULAS:
@@ -125,7 +126,7 @@ def gradients(
 
 
 def _bce_gradient(logits, images, room):
-    return [torch.sigmoid(logits, out=room).sub_(images).div_(images.numel())]
+    return [torch.sigmoid(logits, out=room[0]).sub_(images).div_(images.numel())]
 
 
 def _mse_gradient(logits, images, room):
@@ -140,8 +141,8 @@ def _vae_gradient(logits, mu, logvar, images, room, beta):
 
 def _squares_gradient(logits, images, room, factor):
     """factor * (pixels - images) times the slope of the sigmoid, pixels * (1 - pixels)."""
-    pixels = torch.sigmoid(logits)
-    g = torch.sub(pixels, images, out=room).mul_(factor)
+    pixels = torch.sigmoid(logits, out=room[1])
+    g = torch.sub(pixels, images, out=room[0]).mul_(factor)
     return torch.ops.aten.sigmoid_backward.grad_input(g, pixels, grad_input=g)
 
 
