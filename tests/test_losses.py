@@ -115,6 +115,16 @@ def test_gradients_of_what_a_loss_does_not_use_are_0():
         gradients(nn.functional.mse_loss, [LOGITS], IMAGES.expand_as(LOGITS))
 
 
+def test_values_without_gradients_are_the_losses_of_many_networks_and_of_large_images():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((70, 3, 1, 4, 3), (2, 3, 1, 50, 41)):  # 2^2050 would be inf
+        logits = torch.randn(shape, generator=generator) / 10
+        images = torch.rand(shape[1:], generator=generator).round()
+        for known, value in VALUES.items():
+            expected = known(logits.double(), images.double())
+            assert torch.allclose(value(logits, images).double(), expected, rtol=1e-5)
+
+
 def test_values_without_gradients_are_the_losses_also_of_far_logits():
     far = torch.cat([LOGITS, 100 * LOGITS]).float()
     for known, value in VALUES.items():
