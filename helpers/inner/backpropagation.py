@@ -34,7 +34,8 @@ class Backpropagation:
         parts = zip(self.flat.detach().split(sizes), self.flat.grad.split(sizes), strict=True)
         for weight, (values, gradient) in zip(learned, parts, strict=True):
             weight.data, weight.grad = values.view_as(weight), gradient.view_as(weight)
-        self.encoder, self.decoder = _Chain(self.network.encoder), _Chain(self.network.decoder)
+        self.encoder = _Chain(self.network.encoder)
+        self.decoder = _Chain(self.network.decoder, (1, *self.network.shape))
 
     @torch.no_grad()
     def __call__(self, images: Tensor, targets: Tensor, record: bool) -> Tensor | None:
@@ -44,8 +45,8 @@ class Backpropagation:
             mu, logvar = moments = codes.mT.chunk(2, dim=-1)
             spread = torch.exp(0.5 * logvar) * normal_like(mu, self.network.generator)
             codes = (mu + spread).mT
-        columns = self.decoder.forward(codes), *self.decoder.room[-2:]
-        logits, *room = (x.mT.unflatten(-1, (1, *self.network.shape)) for x in columns)
+        self.decoder.forward(codes)
+        logits, *room = self.decoder.as_images
         if targets.shape == logits.shape[1:]:  # in memory like logits, for speed
             targets = targets.flatten(1).mT.contiguous().mT.view_as(targets)
         g, *of_codes = gradients(self.loss, (logits, *moments), targets, room)
@@ -61,10 +62,10 @@ class Backpropagation:
 
 
 class _Chain:
-    """The layers of an encoder or a decoder, forwards and backwards."""
+    """The layers of an encoder, or of a decoder of images of some shape, forwards and backwards."""
 
-    def __init__(self, layers: nn.Sequential):
-        self.layers, self.outputs = list(layers), list[Tensor]()
+    def __init__(self, layers: nn.Sequential, shape: Sequence[int] = (-1,)):
+        self.layers, self.outputs, self.shape = list(layers), list[Tensor](), shape
         self.weights = [list(layer.parameters()) for layer in layers]  # none for an activation
         # Those of frozen weights are written, too, but nobody looks at them.
         grads = [[w.grad if w.requires_grad else w.clone() for w in ws] for ws in self.weights]
@@ -104,6 +105,8 @@ class _Chain:
             self.outputs.append(x.new_empty(len(x), widths[-1], x.shape[2]))
         widths.append(widths[-1])  # for pixels
         self.room = [x.new_empty(len(x), width, x.shape[2]) for width in widths]  # for gradients
+        ends = self.outputs[-1], *self.room[-2:]
+        self.as_images = [end.mT.unflatten(-1, self.shape) for end in ends]
 
 
 def gradients(
