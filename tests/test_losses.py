@@ -122,7 +122,9 @@ def test_values_without_gradients_are_the_losses_of_many_networks_and_of_large_i
         images = torch.rand(shape[1:], generator=generator).round()
         for known, value in VALUES.items():
             expected = known(logits.double(), images.double())
-            assert torch.allclose(value(logits, images).double(), expected, rtol=1e-5)
+            for of_type in (images, images.double(), images.int()):
+                found = value(logits, of_type).double()
+                assert torch.allclose(found, expected, rtol=1e-5)
 
 
 def test_values_without_gradients_are_the_losses_also_of_far_logits():

@@ -164,7 +164,7 @@ def _bce_of_some(logits, images):
     """
     tails = logits.abs().neg_().clamp_(min=-80).exp_().double().add_(1)  # -80: no denormals
     tail = sum(some.prod(dim=-1).log_() for some in tails.flatten(-3).split(1000, dim=-1))
-    rest = torch.addcmul(logits.clamp(min=0), logits, images, value=-1)
+    rest = logits.clamp(min=0).sub_(logits * images)
     return rest.sum(dim=PIXELS).add_(tail).div_(images[0].numel())
 
 
