@@ -7,8 +7,8 @@ an adaptive rate that begins at 0.009, new noise in every epoch; p fixed, or dra
 from [0, 0.15]; random weights, or those of an autoencoder of clean letters. From its authors'
 public code (CTepedino/sia-tp5): the start, one update for each letter, how the rate adapts, and
 that the weights of the best epoch are kept. And all trainings with noise again, with one thing
-repaired: how the rate adapts. Notebook 03 tests the 16 networks of each training; their rates in
-the end are kept, too.
+repaired: how the rate adapts. Notebook 03 tests the 16 networks of each training; their rates after
+every 100 epochs are kept, too.
 """
 
 import torch
@@ -65,7 +65,7 @@ class AdaptiveRates:
 def train(names, levels, starts=None, repaired=False):
     """Networks of 16 seeds for each level, all trained in one stack.
 
-    Gives name -> 16 networks, and name -> their rates in the end, (16,).
+    Gives name -> 16 networks, and name -> their rates after every 100 epochs, (16, 100).
     levels: p of each name; -m stands for one p an epoch, drawn from [0, m].
     """
     many = [network for _ in levels for network in starts or members(from_seeds(report_net, SEEDS))]
@@ -77,8 +77,8 @@ def train(names, levels, starts=None, repaired=False):
     levels = torch.tensor(levels).repeat_interleave(len(SEEDS)).reshape(-1, 1, 1, 1, 1)
     first, second, kept = torch.zeros_like(flat), torch.zeros_like(flat), flat.clone()
     adaptive, step = AdaptiveRates(len(many), repaired), 0
-    generator = torch.Generator().manual_seed(0)
-    for _ in tqdm(range(EPOCHS)):
+    generator, path = torch.Generator().manual_seed(0), []
+    for epoch in tqdm(range(1, EPOCHS + 1)):
         drawn = -levels * torch.rand(levels.shape, generator=generator)
         p = torch.where(levels < 0, drawn, levels)
         noisy = noise.salt_and_pepper(letters.repeat(len(many), 1, 1, 1, 1), p, generator)
@@ -92,9 +92,11 @@ def train(names, levels, starts=None, repaired=False):
             flat.sub_(first.mul(rates / (1 - 0.9**step)).div_(size))
         best = adaptive.step(error / len(letters))[owner]
         kept = torch.where(best, flat, kept)
+        if epoch % 100 == 0:
+            path.append(adaptive.rates.clone())
     flat.copy_(kept)
     pieces, count = members(networks), len(SEEDS)
-    rates = dict(zip(names, adaptive.rates.split(count), strict=True))
+    rates = dict(zip(names, torch.stack(path, dim=1).split(count), strict=True))
     return {name: pieces[i * count : (i + 1) * count] for i, name in enumerate(names)}, rates
 
 
