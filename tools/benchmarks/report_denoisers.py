@@ -109,13 +109,12 @@ def main():
     torch.set_flush_denormal(True)
     names, levels = ["0.05", "0.10", "0.15"], [0.05, 0.10, 0.15]
     trained, rates = train(["clean", *names], [0.0, *levels])
-    clean, after = trained["clean"], [f"pretrained, {name}" for name in (*names, "0 to 0.15")]
-    for trained_names, *arguments in (
-        (after, [*levels, -0.15], clean),
-        ([f"repaired, {name}" for name in names], levels, None, True),
-        ([f"repaired, {name}" for name in after], [*levels, -0.15], clean, True),
+    after, mixed = [f"pretrained, {name}" for name in (*names, "0 to 0.15")], [*levels, -0.15]
+    for more, more_rates in (
+        train(after, mixed, trained["clean"]),
+        train([f"repaired, {name}" for name in names], levels, repaired=True),
+        train([f"repaired, {name}" for name in after], mixed, trained["clean"], repaired=True),
     ):
-        more, more_rates = train(trained_names, *arguments)
         trained, rates = trained | more, rates | more_rates
     record = {name: stack(networks).state_dict() for name, networks in trained.items()}
     half = {name: {k: w.half() for k, w in weights.items()} for name, weights in record.items()}
