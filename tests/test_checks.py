@@ -17,7 +17,12 @@ from helpers.checks.letter_autoencoder import (
     check_pixel_errors,
     check_recipe,
 )
-from helpers.checks.letter_denoiser import check_bayes, check_letter_denoiser, check_salt_and_pepper
+from helpers.checks.letter_denoiser import (
+    check_bayes,
+    check_count_waiting,
+    check_letter_denoiser,
+    check_salt_and_pepper,
+)
 from helpers.checks.mnist_denoiser import check_denoiser, check_psnr, check_two_noises
 from helpers.data import load_capitals, load_emoji, load_letters, load_mnist
 from helpers.evaluation import bayes_denoiser, psnr
@@ -456,6 +461,50 @@ def test_flip_one(capsys, answer, reply):
     check = lambda answer: check_flip_one(answer, make, letters, capitals)  # noqa: E731
     assert say(capsys, check, answer).startswith(reply)
     assert torch.equal(letters, IMAGES)
+
+
+def count_waiting(falls, best_of):
+    """An answer that counts until falls(best, error), and keeps best_of(best, error)."""
+
+    def answer(errors):
+        best, waiting, counts = float("inf"), 0, []
+        for value in errors:
+            waiting = 0 if falls(best, value) else waiting + 1
+            best = best_of(best, value)
+            counts.append(waiting)
+        return torch.tensor(counts)
+
+    return answer
+
+
+def of_the_students(errors):
+    best, waiting, counts = float("inf"), 0, []
+    for value in errors:
+        best = min(best, value)
+        waiting = 0 if best - value > 1e-6 else waiting + 1
+        counts.append(waiting)
+    return torch.tensor(counts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda errors: ..., "not yet"),
+        (lambda errors: None, "not yet"),
+        (lambda errors: 0, "hint: return a tensor; yours returned int"),
+        (lambda errors: torch.zeros(1), "hint: expected a tensor of shape (4,); yours has (1,)"),
+        (stops(ValueError("so")), "your function stopped with ValueError: so"),
+        (of_the_students, "hint: 0.5, 0.4, 0.3, 0.2 is progress in every epoch: 0, 0, 0, 0"),
+        (lambda errors: torch.zeros(len(errors)), "hint: 0.5, 0.3, 0.4, 0.35 should give"),
+        (count_waiting(lambda b, e: e < b - 1e-6, lambda b, e: e), "hint: 0.5, 0.3, 0.4, 0.35"),
+        (count_waiting(lambda b, e: e < b, min), "hint: a fall by 0.0000005 is too small"),
+        (count_waiting(lambda b, e: b - e > 1e-5, min), "hint: 0.5, 0.6, 0.4, 0.399995, 0.4"),
+        (count_waiting(lambda b, e: b - e > 1e-6, min), "right."),
+        (lambda errors: count_waiting(lambda b, e: b - e > 1e-6, min)(errors.tolist()), "right."),
+    ],
+)
+def test_count_waiting(capsys, answer, reply):
+    assert say(capsys, check_count_waiting, answer).startswith(reply)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,26 @@ def check_bayes(
 
 
 @checks.exercise(3)
+def check_count_waiting(function: Callable[[Tensor], Tensor]) -> str:
+    """function(errors) gives, after each epoch, the epochs since the last progress, (epochs,)."""
+
+    def answer(*errors):
+        return checks.call(function, torch.tensor(errors), shape=(len(errors),)).int().tolist()
+
+    if any(answer(0.5, 0.4, 0.3, 0.2)):
+        one = "Compare with the lowest error *before* this epoch"
+        return f"hint: 0.5, 0.4, 0.3, 0.2 is progress in every epoch: 0, 0, 0, 0. {one}."
+    if answer(0.5, 0.3, 0.4, 0.35) != [0, 0, 1, 2]:
+        one = "Compare with the lowest error, not with the last one"
+        return f"hint: 0.5, 0.3, 0.4, 0.35 should give 0, 0, 1, 2. {one}."
+    if answer(0.5, 0.5 - 5e-7, 0.5) != [0, 1, 2]:
+        return "hint: a fall by 0.0000005 is too small to be progress."
+    if answer(0.5, 0.6, 0.4, 0.4 - 5e-6, 0.4) != [0, 1, 0, 0, 1]:
+        return "hint: 0.5, 0.6, 0.4, 0.399995, 0.4 should give 0, 1, 0, 0, 1."
+    return "right."
+
+
+@checks.exercise(4)
 def check_letter_denoiser(sizes: list, p: float, letters: Tensor) -> str:
     """sizes: code at most 2, layers at most 32; p: for the training. 95 % exact at p = 0.1."""
     if checks.is_missing(p, sizes):
