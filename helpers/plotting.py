@@ -195,7 +195,7 @@ def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes
     ax.imshow(values, cmap="cividis", aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         ink = "white" if value <= (values.min() + values.max()) / 2 else "black"
-        ax.text(j, i, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=9)
+        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", color=ink, fontsize=9)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
