@@ -155,7 +155,8 @@ def test_a_heat_map_shows_every_number_in_its_field():
 
 def test_a_heat_map_writes_a_small_negative_number_without_a_sign():
     ax = heat_map([[-0.001, 0.5], [-0.5, 1.0], [0.0, -0.004]])
-    assert [text.get_text() for text in ax.texts] == ["0.00", "0.50", "-0.50", "1.00", "0.00", "0.00"]
+    numbers = [text.get_text() for text in ax.texts]
+    assert numbers == ["0.00", "0.50", "-0.50", "1.00", "0.00", "0.00"]
 
 
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
