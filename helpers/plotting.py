@@ -190,7 +190,7 @@ def plot_basins(letters, distances, codes, labels, extent, ax=None) -> Axes:
 
 
 def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes:
-    """A table in shades, each field with its number. values: (rows, columns), with their names."""
+    """A table in shades, with its numbers (z: never -0.00). values: (rows, columns), with names."""
     ax, values = ax or _new_axes(6, 4.5), np.asarray(values)
     ax.imshow(values, cmap="cividis", aspect="auto")
     for (i, j), value in np.ndenumerate(values):
