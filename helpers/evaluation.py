@@ -78,25 +78,22 @@ def _rows(images, latent_dim):
     return rows
 
 
-def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[float, Tensor, float]:
+def linear_vae(images: Tensor, latent_dim: int, beta: float) -> tuple[Tensor, float]:
     """The best *linear* variational autoencoder, without training: one linear layer each way.
 
     The likelihood is normal with standard deviation 1, `beta` > 0 weighs the KL divergence. The
     code then follows the principal components (Tipping & Bishop 1999; Lucas et al. 2019): one with
     variance v, summed over the pixels, is used only if v > beta, costs ln(v / beta) / 2 nats and
-    leaves the squared error beta^2 / v; else its dimension collapses, and all of v is left.
-    Gives the mean squared error of a pixel, decoded from mu; the KL of each dimension in nats,
-    (latent_dim,), largest first; the least -ELBO of an image (see `losses.elbo`).
+    leaves beta (from a random point); else its dimension collapses, and all of v is left. Gives the
+    KL of each dimension in nats, (latent_dim,), largest first; the least -ELBO of an image.
     """
     rows = _rows(images, latent_dim).double()
     expect(0 < beta < math.inf, "beta: expected a finite number > 0", beta)
     variances = torch.linalg.svdvals(rows - rows.mean(dim=0)).square() / len(rows)
     codes, rest = variances[:latent_dim], variances[latent_dim:].sum()
-    used, collapsed = codes[codes > beta], codes[codes <= beta].sum() + rest
     divergences = 0.5 * (codes / beta).clamp(min=1).log()
-    error = (beta**2 / used).sum() + collapsed
-    negative_elbo = beta * divergences.sum() + 0.5 * (beta * len(used) + collapsed)
-    return float(error / rows.shape[1]), divergences.float(), float(negative_elbo)
+    squares = codes.clamp(max=beta).sum() + rest
+    return divergences.float(), float(0.5 * squares + beta * divergences.sum())
 
 
 def bayes_denoiser(noisy: Tensor, letters: Tensor, p: float) -> Tensor:
