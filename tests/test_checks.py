@@ -10,7 +10,12 @@ from torch import nn
 
 from helpers import checks, noise, training
 from helpers.checks import emoji_vae
-from helpers.checks.emoji_vae import check_cheap_code, check_kl_between, check_sample_clouds
+from helpers.checks.emoji_vae import (
+    check_cheap_code,
+    check_kl_between,
+    check_linear_vae,
+    check_sample_clouds,
+)
 from helpers.checks.letter_autoencoder import (
     check_flip_one,
     check_l1_derivative,
@@ -25,7 +30,7 @@ from helpers.checks.letter_denoiser import (
 )
 from helpers.checks.mnist_denoiser import check_denoiser, check_psnr, check_two_noises
 from helpers.data import load_capitals, load_emoji, load_letters, load_mnist
-from helpers.evaluation import bayes_denoiser, psnr
+from helpers.evaluation import bayes_denoiser, linear_vae, psnr
 from helpers.models import Autoencoder
 
 IMAGES = load_letters().images
@@ -529,6 +534,46 @@ def test_count_waiting(capsys, answer, reply):
 )
 def test_letter_denoiser(capsys, sizes, p, reply):
     assert say(capsys, check_letter_denoiser, sizes, p, IMAGES).startswith(reply)
+
+
+def linear(collapsed=lambda v, beta: v / 2, price=lambda beta: beta, rest=0.5, factor=1):
+    """The least -ELBO of a linear VAE, with what a student may take for one of its parts."""
+
+    def answer(variances, latent_dim, beta):
+        v = variances[:latent_dim]
+        used = beta / 2 + price(beta) * (v / beta).log() / 2
+        nats = torch.where(v > beta, used, collapsed(v, beta)).sum()
+        return factor * (nats + rest * variances[latent_dim:].sum())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda v, d, beta: ..., "not yet"),
+        (lambda v, d, beta: 1.0, "hint: return a tensor; yours returned float"),
+        (lambda v, d, beta: v, "hint: expected a tensor of shape (); yours has (5,)"),
+        (stops(ValueError("so")), "your function stopped with ValueError: so"),
+        (linear(rest=0), "hint: the components that get no dimension"),
+        (linear(lambda v, beta: beta * (1 + (v / beta).log()) / 2), "hint: nats are never"),
+        (linear(price=lambda beta: 1), "hint: each nat costs beta"),
+        (linear(factor=2), "hint: -ELBO counts *half*"),
+        (lambda v, d, beta: v.sum() / 2, "hint: variances 3, 1.3, 0.6, 0.2, 0.1 with d = 2 and"),
+        (linear(), "right."),
+    ],
+)
+def test_linear_vae(capsys, answer, reply):
+    assert say(capsys, check_linear_vae, answer).startswith(reply)
+
+
+def test_linear_vae_is_that_of_the_notebook():
+    """What the exercise calls right is what `evaluation.linear_vae` gives for real images."""
+    emoji = load_emoji().images
+    rows = (emoji - emoji.mean(dim=0)).flatten(1).double()
+    variances = torch.linalg.svdvals(rows).square() / len(emoji)
+    for d, beta in ((2, 0.5), (6, 1 / 6), (12, 1.0)):
+        assert float(linear()(variances, d, beta)) == pytest.approx(linear_vae(emoji, d, beta)[1])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,36 @@ def check_kl_between(function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor
 
 
 @checks.exercise(2)
+def check_linear_vae(function: Callable[[Tensor, int, float], Tensor]) -> str:
+    """function(variances, latent_dim, beta) gives the least -ELBO of a linear VAE, a scalar."""
+    variances = torch.tensor([3.0, 1.3, 0.6, 0.2, 0.1])
+    answers, right, wrong = [], [], []
+    for latent_dim, beta in ((1, 0.5), (2, 0.5), (4, 0.5), (5, 0.15)):
+        answers.append(checks.call(function, variances, latent_dim, beta, shape=()))
+        v, rest = variances[:latent_dim], 0.5 * variances[latent_dim:].sum()
+        nats = 0.5 * (v / beta).log()
+        used, collapsed = 0.5 * beta + beta * nats, 0.5 * v
+        right.append(torch.where(v > beta, used, collapsed).sum() + rest)
+        no_rest = right[-1] - rest
+        no_beta = torch.where(v > beta, 0.5 * beta + nats, collapsed).sum() + rest
+        wrong.append(torch.stack([no_rest, used.sum() + rest, no_beta, 2 * right[-1]]))
+    hints = (
+        "the components that get no dimension leave their variance, too.",
+        "nats are never negative: where v is smaller than beta, the dimension collapses.",
+        "each nat costs beta.",
+        "-ELBO counts *half* the squared error.",
+    )
+    answer = torch.stack(answers)
+    for hint, values in zip(hints, torch.stack(wrong, dim=1), strict=True):
+        if checks.close(answer, values):
+            return f"hint: {hint}"
+    if not checks.close(answer, torch.stack(right)):
+        expected = f"{right[1]:.4f}; yours is {answer[1]:.4f}"
+        return f"hint: variances 3, 1.3, 0.6, 0.2, 0.1 with d = 2 and beta = 1/2 give {expected}."
+    return "right."
+
+
+@checks.exercise(3)
 def check_cheap_code(latent_dim: int, beta: float, emoji: Tensor) -> str:
     """latent_dim and beta with an MSE of at most 0.0036 and at most 3.0 nats of KL."""
     if checks.is_missing(latent_dim, beta):
@@ -70,7 +100,7 @@ def check_cheap_code(latent_dim: int, beta: float, emoji: Tensor) -> str:
     return "a small error with few nats: right."
 
 
-@checks.exercise(3)
+@checks.exercise(4)
 def check_sample_clouds(
     function: Callable[[Tensor, Tensor, int, torch.Generator], Tensor],
 ) -> str:
