@@ -25,12 +25,13 @@ from helpers.checks.letter_autoencoder import (
 from helpers.checks.letter_denoiser import (
     check_bayes,
     check_count_waiting,
+    check_gain_interval,
     check_letter_denoiser,
     check_salt_and_pepper,
 )
 from helpers.checks.mnist_denoiser import check_denoiser, check_psnr, check_two_noises
 from helpers.data import load_capitals, load_emoji, load_letters, load_mnist
-from helpers.evaluation import bayes_denoiser, linear_vae, psnr
+from helpers.evaluation import bayes_denoiser, linear_vae, psnr, t_interval
 from helpers.models import Autoencoder
 
 IMAGES = load_letters().images
@@ -505,6 +506,38 @@ def count_waiting(falls, best_of):
 )
 def test_count_waiting(capsys, answer, reply):
     assert say(capsys, check_count_waiting, answer).startswith(reply)
+
+
+def gain_interval(after, before, z=2.5706, std=torch.std):
+    gain = after - before
+    half = z * std(gain) / len(gain) ** 0.5
+    return torch.stack([gain.mean() - half, gain.mean() + half])
+
+
+def two_intervals(after, before):
+    half = 2.5706 * (after.var() / 6 + before.var() / 6).sqrt()
+    return (after - before).mean() + torch.stack([-half, half])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (lambda after, before: ..., "not yet"),
+        (lambda after, before: (0, 1), "hint: return a tensor; yours returned tuple"),
+        (lambda after, before: after, "hint: expected a tensor of shape (2,); yours has (6,)"),
+        (lambda after, before: gain_interval(before, after), "hint: the gain is after minus"),
+        (lambda after, before: gain_interval(after, before).flip(0), "hint: first the lowest"),
+        (partial(gain_interval, z=2.5706 * 6**0.5), "hint: divide by the root of n"),
+        (partial(gain_interval, std=partial(torch.std, correction=0)), "hint: divide by n - 1"),
+        (partial(gain_interval, z=1.96), "hint: 1.96 holds for many"),
+        (two_intervals, "hint: take the standard deviation of the differences"),
+        (partial(gain_interval, z=1), "hint: mean of the gains, minus and plus t"),
+        (lambda a, b: torch.tensor(t_interval(a - b)), "right."),
+        (gain_interval, "right."),
+    ],
+)
+def test_gain_interval(capsys, answer, reply):
+    assert say(capsys, check_gain_interval, answer).startswith(reply)
 
 
 @pytest.mark.parametrize(
