@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from helpers import checks, noise, training
-from helpers.checks import emoji_vae
+from helpers.checks import emoji_vae, letter_denoiser
 from helpers.checks.emoji_vae import (
     check_cheap_code,
     check_kl_between,
@@ -23,6 +23,7 @@ from helpers.checks.letter_autoencoder import (
     check_recipe,
 )
 from helpers.checks.letter_denoiser import (
+    check_as_many_letters,
     check_bayes,
     check_count_waiting,
     check_gain_interval,
@@ -506,6 +507,23 @@ def count_waiting(falls, best_of):
 )
 def test_count_waiting(capsys, answer, reply):
     assert say(capsys, check_count_waiting, answer).startswith(reply)
+
+
+@pytest.mark.parametrize(
+    ("copies", "updates", "reply"),
+    [
+        (..., 60, "not yet"),
+        (1, ..., "not yet"),
+        (8, 60, "hint: one copy in each update; yours has 8"),
+        (1, 4, "hint: 8 copies see 60 in 4,000 updates."),
+        (1, "60", "hint: 8 copies see 60 in 4,000 updates."),
+        (1, 60, "right. After 60 updates 0 of 100 letters are exact"),
+    ],
+)
+def test_as_many_letters(capsys, monkeypatch, copies, updates, reply):
+    """The real number of updates, which takes half a minute, is in the solutions."""
+    monkeypatch.setattr(letter_denoiser, "ALPHABETS", 60)
+    assert say(capsys, check_as_many_letters, copies, updates, IMAGES).startswith(reply)
 
 
 def gain_interval(after, before, z=2.5706, std=torch.std):
