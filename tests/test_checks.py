@@ -517,7 +517,11 @@ def test_count_waiting(capsys, answer, reply):
         (8, 60, "hint: one copy in each update; yours has 8"),
         (1, 4, "hint: 8 copies see 60 in 4,000 updates."),
         (1, "60", "hint: 8 copies see 60 in 4,000 updates."),
-        (1, 60, "right. After 60 updates 0 of 100 letters are exact"),
+        (
+            1,
+            60,
+            "right. Exact letters with one copy, and with 8 in an eighth of the updates: within 10",
+        ),
     ],
 )
 def test_as_many_letters(capsys, monkeypatch, copies, updates, reply):
