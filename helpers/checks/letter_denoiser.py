@@ -109,10 +109,8 @@ def check_as_many_letters(copies: int, updates: int, letters: Tensor) -> str:
         exact = []
         for number, length in ((1, updates), (8, updates // 8)):
             networks = from_seeds(partial(Autoencoder, [35, 17, 2, 17, 35]), range(4))
-            add_noise, schedule = (
-                partial(noise.salt_and_pepper, p=0.1),
-                warmup_cosine(length, min(50, length // 2)),
-            )
+            add_noise = partial(noise.salt_and_pepper, p=0.1)
+            schedule = warmup_cosine(length, min(50, length // 2))
             train = partial(fit, networks, letters, record_every=500, progress=False)
             train = partial(train, optimizer=partial(Adam, betas=(0.9, 0.99)), scheduler=schedule)
             train(epochs=length, lr=0.05, noise=add_noise, copies=number)
