@@ -530,6 +530,14 @@ def test_as_many_letters(capsys, monkeypatch, copies, updates, reply):
     assert say(capsys, check_as_many_letters, copies, updates, IMAGES).startswith(reply)
 
 
+def test_as_many_letters_says_where_the_two_differ(capsys, monkeypatch):
+    shares = iter([0.91, 0.66])
+    monkeypatch.setattr(letter_denoiser, "ALPHABETS", 60)
+    monkeypatch.setattr(letter_denoiser, "_exact", lambda *_: next(shares))
+    reply = say(capsys, check_as_many_letters, 1, 60, IMAGES)
+    assert reply.endswith("in an eighth of the updates: 91 and 66 of 100.")
+
+
 def gain_interval(after, before, z=2.5706, std=torch.std):
     gain = after - before
     half = z * std(gain) / len(gain) ** 0.5

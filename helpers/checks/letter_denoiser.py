@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import checks, noise
-from helpers.evaluation import pixel_errors, predict
+from helpers.evaluation import pixel_errors, predict, t_interval
 from helpers.models import Autoencoder
 from helpers.stack import from_seeds
 from helpers.training import Adam, fit, warmup_cosine
@@ -126,28 +126,29 @@ def check_gain_interval(function: Callable[[Tensor, Tensor], Tensor]) -> str:
     before = torch.tensor([0.42, 0.55, 0.31, 0.48, 0.71, 0.37])
     after = before + torch.tensor([0.10, 0.14, 0.02, 0.09, 0.05, 0.08])
     answer = checks.call(function, after, before, shape=(2,))
-    gain, t = after - before, 2.5706  # of Student's t with 5 degrees of freedom
+    gain = after - before
+    low, high = t_interval(gain)
+    half, one = (high - low) / 2, gain.std() / 6**0.5
 
     def interval(half):
         return torch.stack([gain.mean() - half, gain.mean() + half])
 
-    one = gain.std() / 6**0.5
     hints = {
-        "the gain is after minus before.": -interval(t * one).flip(0),
-        "first the lowest value, then the highest.": interval(t * one).flip(0),
+        "the gain is after minus before.": -interval(half).flip(0),
+        "first the lowest value, then the highest.": interval(half).flip(0),
         "divide by the root of n: this is the spread of the gains, not of their mean.": interval(
-            t * gain.std()
+            half * 6**0.5
         ),
-        "divide by n - 1 in the standard deviation.": interval(t * one * (5 / 6) ** 0.5),
+        "divide by n - 1 in the standard deviation.": interval(half * (5 / 6) ** 0.5),
         "1.96 holds for many pairs. For few it is t.": interval(1.96 * one),
         "take the standard deviation of the differences: each pair has the same start.": interval(
-            t * (after.var() / 6 + before.var() / 6).sqrt()
+            half / gain.std() * (after.var() + before.var()).sqrt()
         ),
     }
     for hint, wrong in hints.items():
         if checks.close(answer, wrong, atol=1e-4):
             return f"hint: {hint}"
-    if not checks.close(answer, interval(t * one), atol=1e-4):
+    if not checks.close(answer, interval(half), atol=1e-4):
         return "hint: mean of the gains, minus and plus t times their deviation / root of n."
     return "right."
 
