@@ -64,17 +64,17 @@ def noise_explorer(
     return explorer([which, choice("kind of noise", names), how_much, again], draw)
 
 
-def interpolation_explorer(model, images, labels, start, path=torch.lerp) -> Explorer:
-    """A slider that walks from the code of one image to that of another; start: their names.
+def interpolation_explorer(model, images, labels, start) -> Explorer:
+    """A slider that walks straight from the code of one image to that of another.
 
-    path: a function from two codes (latent_dim,) and the share t in [0, 1] of the way to a code.
+    start: their names.
     """
     codes, paper = pictures.codes_of(model, images, labels), pictures.paper_of(images)
     expect({*start} <= {*labels}, "start: expected two of the labels", start)
     letters = pictures.are_letters(images)
 
     def draw(first, second, t):
-        code = path(codes[first], codes[second], t).unsqueeze(0)
+        code = torch.lerp(codes[first], codes[second], t).unsqueeze(0)
         shown, text = pictures.decoded(model, code, images, labels)
         ends = [f"from {labels[first]}", f"to {labels[second]}"] if letters else ["from", "to"]
         shown = {ends[0]: images[first], **shown, ends[1]: images[second]}

@@ -44,14 +44,10 @@ def decoded_by(model):
     return lambda noisy, level: torch.sigmoid(model(noisy))
 
 
-def turn(a, b, t):
-    return a + t * (b - a)
-
-
 EXPLORERS = {
     "interpolation": lambda m: widgets.interpolation_explorer(m, IMAGES, LABELS, ("b", "d")),
     "interpolation, emoji": lambda m: widgets.interpolation_explorer(
-        vae(3), EMOJI, NAMES, NAMES[:2], path=turn
+        vae(3), EMOJI, NAMES, NAMES[:2]
     ),
     "noise": lambda m: widgets.noise_explorer(IMAGES, LABELS, {"decoded": decoded_by(m)}),
     "noise, numbers": lambda m: widgets.noise_explorer(IMAGES, NUMBERS, level=0.1),
@@ -230,7 +226,7 @@ def test_the_text_names_the_nearest_face_and_its_distance():
     explorer = EXPLORERS["interpolation, emoji"](model)
     parts(explorer, SLIDERS)[0].value = 0.3
     codes, _ = model.encode(EMOJI[:2])
-    decoded = torch.sigmoid(model.decode(turn(*codes, 0.3).unsqueeze(0)))
+    decoded = torch.sigmoid(model.decode(torch.lerp(*codes, 0.3).unsqueeze(0)))
     least, i = (decoded - EMOJI).square().mean(dim=(1, 2, 3)).sqrt().min(dim=0)
     expected = f"The nearest image of the set is {NAMES[i]}, at a distance of {least:.3f} (root"
     assert explorer.text.value.endswith(f"{expected} mean square).")
@@ -254,19 +250,6 @@ def test_the_ends_of_an_interpolation_are_the_two_images(model):
         image = IMAGES[LABELS.index(label)].unsqueeze(0)
         assert_shows(panel(explorer, 1, 200), ink(torch.sigmoid(model(image))))
         assert_shows(panel(explorer, 0 if label == "b" else 3, 200), ink(image))
-
-
-def test_the_path_of_an_interpolation_can_be_given():
-    model, seen = vae(3), []
-
-    def path(a, b, t):
-        seen.append((a, b, t))
-        return b
-
-    explorer = widgets.interpolation_explorer(model, EMOJI, NAMES, (NAMES[3], NAMES[7]), path)
-    (a, b, t), mu = seen[0], model.encode(EMOJI)[0]
-    assert torch.equal(a, mu[3]) and torch.equal(b, mu[7]) and t == 0.5
-    assert explorer.text.value.startswith(f"From {NAMES[3]} to {NAMES[7]}. The nearest image")
 
 
 def test_the_noisy_picture_is_the_image_with_this_noise(model):
