@@ -189,13 +189,13 @@ def plot_basins(letters, distances, codes, labels, extent, ax=None) -> Axes:
     return ax
 
 
-def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None) -> Axes:
+def plot_heat_map(values, rows, columns, xlabel, ylabel, title, ax=None, digits=2) -> Axes:
     """A table in shades, with its numbers (z: never -0.00). values: (rows, columns), with names."""
     ax, values = ax or _new_axes(6, 4.5), np.asarray(values)
     ax.imshow(values, cmap="cividis", aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         ink = "white" if value <= (values.min() + values.max()) / 2 else "black"
-        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", color=ink, fontsize=9)
+        ax.text(j, i, f"{value:z.{digits}f}", ha="center", va="center", color=ink, fontsize=9)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
