@@ -137,7 +137,7 @@ def test_basins_are_parted_by_lines_and_grey_where_there_is_no_letter():
 
 
 def heat_map(values=((0.123, 0.5), (0.75, 1.0), (2, 3.456)), **options):
-    names = ("p = 0", "p = 1", 2), [0.1, 0.3], "test", "training", "exact"
+    names = ("p = 0", "p = 1", 2)[: len(values)], [0.1, 0.3], "test", "training", "exact"
     return plotting.plot_heat_map(values, *names, **options)
 
 
@@ -157,6 +157,8 @@ def test_a_heat_map_writes_a_small_negative_number_without_a_sign():
     ax = heat_map([[-0.001, 0.5], [-0.5, 1.0], [0.0, -0.004]])
     numbers = [text.get_text() for text in ax.texts]
     assert numbers == ["0.00", "0.50", "-0.50", "1.00", "0.00", "0.00"]
+    whole = [text.get_text() for text in heat_map([[99.6, 7.4], [-0.2, 12]], digits=0).texts]
+    assert whole == ["100", "7", "0", "12"]
 
 
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
